@@ -1,0 +1,208 @@
+//! The JSON Schema of `domain.toml`, for editors.
+//!
+//! It says which keys there are and what they look like. It cannot say what belongs together; that is what
+//! [`crate::Domain::parse`] checks. A test compares the two, and the text with `schemas/domain.schema.json`.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+use crate::limits::{COPIES_MAX, VERSION_MAX};
+
+/// The schema as one JSON value.
+pub fn domain_schema() -> Value {
+    let mut schema = schemars::schema_for!(DomainFile);
+    // Only the name has no default. TOML has no null, so that `Option` would say too much.
+    schema.insert("required".to_owned(), json!(["name"]));
+    if let Some(Value::Object(sections)) = schema.get_mut("$defs") {
+        for section in sections.values_mut().filter_map(Value::as_object_mut) {
+            section.remove("required");
+        }
+    }
+    crate::schema::sorted(schema.as_value())
+}
+
+/// What may be said in a domain, by whom, and what becomes of it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "domain.toml")]
+#[expect(dead_code, reason = "only its schema is used: reading reports places, which deriving cannot")]
+struct DomainFile {
+    /// The name of the domain: the first token of every subject.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_-]{0,62}$"))]
+    name: String,
+    /// Counted by the author.
+    #[schemars(range(min = 1, max = VERSION_MAX))]
+    version: u32,
+    /// What leaves messages, and how often it is kept.
+    content: ContentSection,
+    /// Something is to be done. Keyed by type: "documents.AddDocument".
+    #[schemars(schema_with = "by_type::<CommandSection>")]
+    command: BTreeMap<String, CommandSection>,
+    /// Something is to be known. Keyed by type.
+    #[schemars(schema_with = "by_type::<QuerySection>")]
+    query: BTreeMap<String, QuerySection>,
+    /// Something has happened. Keyed by type.
+    #[schemars(schema_with = "by_type::<EventSection>")]
+    event: BTreeMap<String, EventSection>,
+    /// Who does what. Keyed by name; `dev`, `operator` and `node` are reserved.
+    #[schemars(schema_with = "by_service")]
+    service: BTreeMap<String, ServiceSection>,
+    /// The built-in user of a person on this machine. Sends, asks and observes everything unless it says otherwise.
+    dev: ServiceSection,
+    /// The built-in user that changes the definition.
+    operator: ServiceSection,
+}
+
+/// What leaves messages, and how often it is kept.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "content")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct ContentSection {
+    /// A byte field larger than this leaves its message and becomes a CID. Default "64 KiB".
+    #[schemars(schema_with = "size")]
+    threshold: String,
+    /// Copies wanted of every object. Default 1.
+    #[schemars(range(min = 1, max = COPIES_MAX))]
+    copies: u8,
+}
+
+/// One command.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "command")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct CommandSection {
+    /// Kept until handled, or handed to who listens now. Default "durable".
+    delivery: DeliveryWord,
+    /// Version of its schema. Default 1.
+    #[schemars(range(min = 1, max = VERSION_MAX))]
+    version: u32,
+    /// How long a sender waits for the outcome. Default "30 s".
+    #[schemars(schema_with = "time")]
+    deadline: String,
+}
+
+/// Whether a command is kept.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", rename = "delivery")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum DeliveryWord {
+    /// Kept until handled, by exactly one service.
+    Durable,
+    /// Nobody keeps it.
+    Direct,
+}
+
+/// One query.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "query")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct QuerySection {
+    /// Version of its schema. Default 1.
+    #[schemars(range(min = 1, max = VERSION_MAX))]
+    version: u32,
+    /// How long an asker waits for the answer. Default "5 s".
+    #[schemars(schema_with = "time")]
+    deadline: String,
+}
+
+/// One event.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "event")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct EventSection {
+    /// Version of its schema. Default 1.
+    #[schemars(range(min = 1, max = VERSION_MAX))]
+    version: u32,
+    /// The kind of thing it happens to, each of which has one history. Default: the context.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_-]{0,62}$"))]
+    entity: String,
+}
+
+/// What one service does and may do.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "service")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct ServiceSection {
+    /// Commands it receives.
+    #[schemars(schema_with = "types")]
+    handles: Vec<String>,
+    /// Queries it answers.
+    #[schemars(schema_with = "types")]
+    answers: Vec<String>,
+    /// Events it may append.
+    #[schemars(schema_with = "types")]
+    emits: Vec<String>,
+    /// Commands it may send.
+    #[schemars(schema_with = "types")]
+    sends: Vec<String>,
+    /// Queries it may ask.
+    #[schemars(schema_with = "types")]
+    asks: Vec<String>,
+    /// Events it may read, with what they carry.
+    #[schemars(schema_with = "types")]
+    observes: Vec<String>,
+    /// Rights that no type gives.
+    rights: Vec<RightWord>,
+}
+
+/// A right that follows from no type.
+#[derive(JsonSchema)]
+#[schemars(rename = "right")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum RightWord {
+    /// Read any content by its CID.
+    #[schemars(rename = "content.read")]
+    ContentRead,
+    /// Change the definition of the running domain.
+    #[schemars(rename = "domain.apply")]
+    DomainApply,
+    /// Read the definition of the running domain.
+    #[schemars(rename = "domain.read")]
+    DomainRead,
+}
+
+/// A type with its context.
+const TYPE_PATTERN: &str = "^[a-z][a-z0-9_-]{0,62}\\.[A-Z][A-Za-z0-9]{0,62}$";
+
+fn by_type<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let section = generator.subschema_for::<T>();
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "pattern": TYPE_PATTERN },
+        "additionalProperties": section
+    })
+}
+
+fn by_service(generator: &mut SchemaGenerator) -> Schema {
+    let section = generator.subschema_for::<ServiceSection>();
+    json_schema!({
+        "type": "object",
+        "propertyNames": {
+            "pattern": "^[a-z][a-z0-9_-]{0,62}$",
+            "not": { "enum": ["dev", "operator", "node"] }
+        },
+        "additionalProperties": section
+    })
+}
+
+fn types(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "uniqueItems": true,
+        "items": { "anyOf": [{ "type": "string", "pattern": TYPE_PATTERN }, { "const": "*" }] }
+    })
+}
+
+fn size(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [
+            { "type": "string", "pattern": "^[0-9]+ ?([Kk]i?[Bb]|[Mm]i?[Bb]|[Bb])$" },
+            { "type": "integer", "minimum": 0 }
+        ]
+    })
+}
+
+fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9]+ ?(ms|s|min|h)$" })
+}

@@ -1,0 +1,156 @@
+//! The consumers of a node: one per service and stream it reads, and one per other node that reads the log.
+//!
+//! All are durable push consumers whose deliver subject the node chooses, which leaves a service no reply
+//! subject to choose. Their names cannot be guessed, so that nobody can acknowledge for somebody else.
+
+use std::time::Duration;
+
+use comms_msg::ServiceName;
+use ring::hmac;
+use serde::Serialize;
+
+use super::bridge;
+use super::node::NodeId;
+use super::stream::{command_name, event_name, foreign_name};
+use crate::domain::{Domain, hex};
+use crate::limits::{ACK_PENDING_MAX, ACK_WAIT, TOKEN_BYTES};
+
+/// What a consumer is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Durable commands for the service that handles them.
+    Command(ServiceName),
+    /// Events of this node's log for a service that observes them.
+    Event(ServiceName),
+    /// Events of other nodes for a service that observes them.
+    Foreign(ServiceName),
+    /// This node's events for another node.
+    Peer(String),
+}
+
+impl Purpose {
+    /// The service it delivers to; none for another node.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Command(service) | Self::Event(service) | Self::Foreign(service) => Some(service),
+            Self::Peer(_) => None,
+        }
+    }
+
+    /// What it delivers, in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "command",
+            Self::Event(_) => "event",
+            Self::Foreign(_) => "foreign",
+            Self::Peer(_) => "source",
+        }
+    }
+}
+
+/// How messages are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum AckPolicy {
+    /// Each by its receiver.
+    Explicit,
+    /// By the flow control of the stream that sources from it.
+    FlowControl,
+}
+
+/// One durable push consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Consumer {
+    /// The stream it reads.
+    pub stream: String,
+    /// Also its durable name.
+    pub name: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Which subjects it delivers; never empty.
+    pub filter_subjects: Vec<String>,
+    /// Where it delivers.
+    pub deliver_subject: String,
+    /// Several instances of a service share the messages; none for another node.
+    pub deliver_group: Option<String>,
+    /// Who acknowledges.
+    pub ack_policy: AckPolicy,
+    /// After this an unacknowledged message is delivered again; none without explicit acknowledgement.
+    pub ack_wait: Option<Duration>,
+    /// Delivered and not yet acknowledged at most.
+    pub ack_pending_max: i64,
+    /// The receiver says when it can take more.
+    pub flow_control: bool,
+    /// How often it says that it is alive when nothing is delivered.
+    pub idle_heartbeat: Option<Duration>,
+}
+
+/// The consumers of a node, by service and then by node.
+pub(super) fn all(domain: &Domain, node: &NodeId) -> Vec<Consumer> {
+    let d = &domain.name;
+    let name = node.name.as_str();
+    let mut consumers = Vec::new();
+    for (service_name, service) in &domain.services {
+        let commands: Vec<String> = domain
+            .durable_handles(service)
+            .map(|command| format!("{d}.command.{}.{}.*", command.context(), command.name()))
+            .collect();
+        if !commands.is_empty() {
+            let purpose = Purpose::Command(service_name.clone());
+            consumers.push(for_service(domain, node, command_name(name), purpose, commands));
+        }
+        let events: Vec<String> = service
+            .observes
+            .iter()
+            .map(|event| format!("{d}.event.{}.*.{}", event.context(), event.name()))
+            .collect();
+        if events.is_empty() {
+            continue;
+        }
+        if !node.peers().is_empty() {
+            let purpose = Purpose::Foreign(service_name.clone());
+            consumers.push(for_service(domain, node, foreign_name(name), purpose, events.clone()));
+        }
+        consumers.push(for_service(
+            domain,
+            node,
+            event_name(name),
+            Purpose::Event(service_name.clone()),
+            events,
+        ));
+    }
+    consumers.extend(node.peers().into_iter().map(|peer| bridge::consumer(domain, node, peer)));
+    consumers
+}
+
+fn for_service(
+    domain: &Domain,
+    node: &NodeId,
+    stream: String,
+    purpose: Purpose,
+    filter_subjects: Vec<String>,
+) -> Consumer {
+    let service = purpose.service().expect("the callers pass purposes of services").to_string();
+    let token = token(&node.secret, &stream, &service, purpose.word());
+    Consumer {
+        stream,
+        name: format!("{service}-{token}"),
+        filter_subjects,
+        deliver_subject: format!("{}.deliver.{service}.{}-{token}", domain.name, purpose.word()),
+        deliver_group: Some(service),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: Some(ACK_WAIT),
+        ack_pending_max: ACK_PENDING_MAX,
+        flow_control: false,
+        idle_heartbeat: None,
+        purpose,
+    }
+}
+
+/// 128 bits of HMAC-SHA256: the same after a restart, unguessable without the secret. None of the parts can
+/// contain the separator.
+fn token(secret: &[u8; 32], stream: &str, service: &str, purpose: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let tag = hmac::sign(&key, format!("{stream}/{service}/{purpose}").as_bytes());
+    hex(&tag.as_ref()[..TOKEN_BYTES])
+}

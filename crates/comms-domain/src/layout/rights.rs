@@ -1,0 +1,136 @@
+//! The users of a node and what each may publish and subscribe.
+//!
+//! Everything not listed is refused by the server. The last token of what a service publishes is its own name,
+//! so that the server vouches for the sender. No service may publish on a subject that a stream stores: durable
+//! commands and events go through the doors of the node.
+
+use comms_msg::ServiceName;
+use serde::Serialize;
+
+use super::bridge;
+use super::consumer::Consumer;
+use super::node::NodeId;
+use super::stream::{event_name, foreign_name};
+use super::Account;
+use crate::domain::{Domain, Service};
+
+/// A user of nats-server, who proves itself by an nkey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// Unique in its account.
+    pub name: String,
+    /// Where its subjects live.
+    pub account: Account,
+    /// What it may publish; nothing else.
+    pub publish: Vec<String>,
+    /// What it may not publish although the list above says so.
+    pub publish_deny: Vec<String>,
+    /// What it may subscribe; nothing else. `subject queue` allows that queue group alone.
+    pub subscribe: Vec<String>,
+}
+
+/// Name of the user of the node itself, in every account.
+pub(crate) const NODE: &str = "node";
+
+/// All users, sorted by account and name.
+pub(super) fn all(domain: &Domain, node: &NodeId, consumers: &[Consumer]) -> Vec<User> {
+    let mut users = vec![everything(Account::Domain), everything(Account::Sys)];
+    // The imports give SERVICES a way to acknowledge. The node acknowledges nothing there.
+    users.push(User { publish_deny: vec!["$JS.>".to_owned()], ..everything(Account::Services) });
+    users.extend(bridge::users(domain, node));
+    for (name, service) in &domain.services {
+        let publish = publish(domain, node, name, service, consumers);
+        let subscribe = subscribe(domain, name, service);
+        users.push(User {
+            name: name.to_string(),
+            account: Account::Services,
+            publish,
+            publish_deny: Vec::new(),
+            subscribe,
+        });
+    }
+    users.sort_by(|a, b| (a.account, &a.name).cmp(&(b.account, &b.name)));
+    users
+}
+
+fn everything(account: Account) -> User {
+    User {
+        name: NODE.to_owned(),
+        account,
+        publish: vec![">".to_owned()],
+        publish_deny: Vec::new(),
+        subscribe: vec![">".to_owned()],
+    }
+}
+
+fn publish(
+    domain: &Domain,
+    node: &NodeId,
+    name: &ServiceName,
+    service: &Service,
+    consumers: &[Consumer],
+) -> Vec<String> {
+    let d = &domain.name;
+    let handles_durable = domain.durable_handles(service).next().is_some();
+    let observes = !service.observes.is_empty();
+
+    let mut allowed = vec![format!("{d}.door.hello.{name}")];
+    if handles_durable || observes {
+        allowed.push(format!("{d}.door.listen.{name}"));
+    }
+    if observes {
+        allowed.push(format!("{d}.door.watch.{name}"));
+    }
+    for command in &service.sends {
+        let (context, short) = (command.context(), command.name());
+        if domain.is_durable(command) {
+            allowed.push(format!("{d}.door.command.{context}.{short}.{name}"));
+            allowed.push(format!("{d}.door.outcome.{context}.{short}.{name}"));
+        } else {
+            allowed.push(format!("{d}.command.{context}.{short}.{name}"));
+        }
+    }
+    for query in &service.asks {
+        allowed.push(format!("{d}.query.{}.{}.{name}", query.context(), query.name()));
+    }
+    for event in &service.emits {
+        allowed.push(format!("{d}.door.event.{}.{}.{name}", event.context(), event.name()));
+    }
+    for command in domain.durable_handles(service) {
+        allowed.push(format!("{d}.door.commit.{}.{}.{name}", command.context(), command.name()));
+    }
+    for consumer in consumers.iter().filter(|consumer| consumer.purpose.service() == Some(name)) {
+        // The second form is the one with the tokens of JetStream domain and account.
+        allowed.push(format!("$JS.ACK.{}.{}.>", consumer.stream, consumer.name));
+        allowed.push(format!("$JS.ACK.*.*.{}.{}.>", consumer.stream, consumer.name));
+    }
+    if observes {
+        allowed.push(format!("$JS.FC.{}.>", event_name(node.name.as_str())));
+        if !node.peers().is_empty() {
+            allowed.push(format!("$JS.FC.{}.>", foreign_name(node.name.as_str())));
+        }
+    }
+    if !service.answers.is_empty() {
+        // Not `allow_responses`: that lets a reply subject of the asker's choice reach anything.
+        allowed.push("_INBOX.>".to_owned());
+    }
+    allowed
+}
+
+fn subscribe(domain: &Domain, name: &ServiceName, service: &Service) -> Vec<String> {
+    let d = &domain.name;
+    let mut allowed = vec![format!("_INBOX.{name}.>")];
+    for command in service.handles.iter().filter(|command| !domain.is_durable(command)) {
+        allowed.push(format!("{d}.command.{}.{}.* {name}", command.context(), command.name()));
+    }
+    for query in &service.answers {
+        allowed.push(format!("{d}.query.{}.{}.* {name}", query.context(), query.name()));
+    }
+    if domain.durable_handles(service).next().is_some() || !service.observes.is_empty() {
+        allowed.push(format!("{d}.deliver.{name}.>"));
+    }
+    for event in &service.observes {
+        allowed.push(format!("{d}.live.event.{}.*.{}", event.context(), event.name()));
+    }
+    allowed
+}

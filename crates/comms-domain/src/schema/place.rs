@@ -1,0 +1,175 @@
+//! Where in the text of a JSON file each part stands.
+//!
+//! Only read after serde_json has accepted the same text, so that syntax and depth are already checked.
+
+use std::collections::BTreeMap;
+
+/// Byte offsets by JSON Pointer: of the key for members, of the value for entries.
+pub(super) struct Places {
+    at: BTreeMap<String, usize>,
+    repeated: Vec<(String, usize)>,
+}
+
+impl Places {
+    /// Scans a text that is known to be JSON.
+    pub(super) fn of(text: &str) -> Self {
+        let mut scanner =
+            Scanner { text: text.as_bytes(), next: 0, places: Self { at: BTreeMap::new(), repeated: Vec::new() } };
+        scanner.value(&mut String::new());
+        scanner.places
+    }
+
+    /// Where this part stands, or the nearest part around it.
+    pub(super) fn offset(&self, pointer: &str) -> usize {
+        let mut pointer = pointer;
+        loop {
+            if let Some(offset) = self.at.get(pointer) {
+                return *offset;
+            }
+            match pointer.rfind('/') {
+                Some(end) => pointer = &pointer[..end],
+                None => return 0,
+            }
+        }
+    }
+
+    /// Keys that appear more than once in their object, with the place of the later one.
+    pub(super) fn repeated(&self) -> &[(String, usize)] {
+        &self.repeated
+    }
+}
+
+/// The offset of a line and column that serde_json reported, both counted from 1, columns in bytes.
+pub(super) fn offset_of(text: &str, line: usize, column: usize) -> usize {
+    let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
+    (start + column.saturating_sub(1)).min(text.len())
+}
+
+/// One step of a JSON Pointer.
+pub(super) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    next: usize,
+    places: Places,
+}
+
+impl Scanner<'_> {
+    fn space(&mut self) {
+        while self.text.get(self.next).is_some_and(u8::is_ascii_whitespace) {
+            self.next += 1;
+        }
+    }
+
+    fn peek(&mut self) -> u8 {
+        self.space();
+        self.text.get(self.next).copied().unwrap_or(b'\0')
+    }
+
+    fn value(&mut self, pointer: &mut String) {
+        match self.peek() {
+            b'{' => self.object(pointer),
+            b'[' => self.array(pointer),
+            b'"' => drop(self.string()),
+            _ => {
+                while self
+                    .text
+                    .get(self.next)
+                    .is_some_and(|b| !matches!(b, b',' | b']' | b'}') && !b.is_ascii_whitespace())
+                {
+                    self.next += 1;
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, pointer: &mut String) {
+        self.next += 1;
+        loop {
+            match self.peek() {
+                b'"' => {}
+                b',' => {
+                    self.next += 1;
+                    continue;
+                }
+                _ => {
+                    self.next += 1;
+                    return;
+                }
+            }
+            let offset = self.next;
+            let key = self.string();
+            let length = pointer.len();
+            pointer.push('/');
+            pointer.push_str(&escape(&key));
+            if self.places.at.insert(pointer.clone(), offset).is_some() {
+                self.places.repeated.push((key, offset));
+            }
+            if self.peek() == b':' {
+                self.next += 1;
+            }
+            self.value(pointer);
+            pointer.truncate(length);
+        }
+    }
+
+    fn array(&mut self, pointer: &mut String) {
+        self.next += 1;
+        for index in 0_usize.. {
+            match self.peek() {
+                b']' | b'\0' => break,
+                b',' => self.next += 1,
+                _ => {}
+            }
+            if self.peek() == b']' {
+                break;
+            }
+            let length = pointer.len();
+            pointer.push('/');
+            pointer.push_str(&index.to_string());
+            self.places.at.insert(pointer.clone(), self.next);
+            self.value(pointer);
+            pointer.truncate(length);
+        }
+        self.next += 1;
+    }
+
+    fn string(&mut self) -> String {
+        let start = self.next;
+        self.next += 1;
+        while let Some(byte) = self.text.get(self.next) {
+            match byte {
+                b'\\' => self.next += 2,
+                b'"' => break,
+                _ => self.next += 1,
+            }
+        }
+        self.next = (self.next + 1).min(self.text.len());
+        serde_json::from_slice(&self.text[start.min(self.next)..self.next]).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_has_its_place() {
+        let text = "{\n  \"a\": [1, {\"b/c\": \"x\\\"y\"}],\n  \"a\": true\n}";
+        let places = Places::of(text);
+        assert_eq!(places.offset("/a/1/b~1c"), text.find("\"b/c\"").unwrap());
+        assert_eq!(places.offset("/a/1"), text.find("{\"b").unwrap());
+        assert_eq!(places.offset("/a/1/b~1c/deeper"), text.find("\"b/c\"").unwrap());
+        assert_eq!(places.offset("/zz"), 0);
+        assert_eq!(places.repeated(), [("a".to_owned(), text.rfind("\"a\"").unwrap())]);
+    }
+
+    #[test]
+    fn text_that_is_no_json_ends_too() {
+        for text in ["", "{", "[", "{\"", "[1", "{\"a\"", "{\"a\":", "\"\\", "[[[{\"a\":[", "}", "]", "{,", "[,,"] {
+            let _ = Places::of(text);
+        }
+    }
+}

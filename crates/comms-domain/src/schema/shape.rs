@@ -1,0 +1,332 @@
+//! What a schema says of each place of a body, worked out once: which numbers are expected, what is bytes, and
+//! which names are known there.
+//!
+//! A place of a body may be spoken of by several schemas at once (`allOf`, alternatives, references). They are
+//! gathered into one shape, so that nothing has to be decided while a body is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Number, Value};
+
+use super::dag;
+use super::tree::{HOLDERS, Speaks, held, target};
+use crate::limits::{SCHEMA_DEPTH_MAX, SHAPES_MAX};
+
+/// All shapes of a schema; the first is the body's.
+pub(super) struct Shapes(Vec<Shape>);
+
+#[derive(Default)]
+pub(super) struct Shape {
+    numbers: Numbers,
+    bytes: bool,
+    properties: BTreeMap<String, usize>,
+    other: Option<usize>,
+    first: Vec<usize>,
+    items: Option<usize>,
+}
+
+/// Which numbers a schema expects in a place.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    /// It does not say, or allows both.
+    #[default]
+    Any,
+    Integer,
+    Float,
+}
+
+impl Shapes {
+    /// `None` if there would be more than [`SHAPES_MAX`].
+    pub(super) fn of(prepared: &Value) -> Option<Self> {
+        let mut builder = Builder {
+            root: prepared,
+            anchors: anchors(prepared),
+            known: BTreeMap::new(),
+            shapes: Vec::new(),
+            gathered: 0,
+        };
+        builder.shape(BTreeSet::from([String::new()]))?;
+        Some(Self(builder.shapes))
+    }
+
+    /// See [`super::Schema::normalise`].
+    pub(super) fn normalise(&self, body: Value) -> Value {
+        self.normalise_at(0, body)
+    }
+
+    fn normalise_at(&self, at: usize, value: Value) -> Value {
+        let shape = &self.0[at];
+        match value {
+            Value::Number(number) => Value::Number(match shape.numbers {
+                Numbers::Any => number,
+                Numbers::Integer => to_integer(number),
+                Numbers::Float => to_float(number),
+            }),
+            Value::Array(items) => Value::Array(
+                items
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, item)| match shape.item(index) {
+                        Some(next) => self.normalise_at(next, item),
+                        None => item,
+                    })
+                    .collect(),
+            ),
+            Value::Object(members) => Value::Object(
+                members
+                    .into_iter()
+                    .map(|(key, member)| match shape.member(&key) {
+                        Some(next) => {
+                            let member = self.normalise_at(next, member);
+                            (key, member)
+                        }
+                        None => (key, member),
+                    })
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+
+    /// Names that the schema knows at a place of a body.
+    pub(super) fn names<'a>(&self, steps: impl Iterator<Item = Step<'a>>) -> impl Iterator<Item = &str> {
+        let mut at = Some(0);
+        for step in steps {
+            at = at.and_then(|at| match step {
+                Step::Member(key) => self.0[at].member(key),
+                Step::Item(index) => self.0[at].item(index),
+            });
+        }
+        at.into_iter().flat_map(|at| self.0[at].properties.keys().map(String::as_str))
+    }
+
+    /// Paths of byte fields, `*` for any entry or any other name, at most `max`.
+    pub(super) fn byte_fields(&self, max: usize) -> Vec<String> {
+        let mut fields = Vec::new();
+        let mut above = Vec::new();
+        self.byte_fields_at(0, &mut String::new(), &mut above, &mut fields, max);
+        fields
+    }
+
+    fn byte_fields_at(
+        &self,
+        at: usize,
+        path: &mut String,
+        above: &mut Vec<usize>,
+        fields: &mut Vec<String>,
+        max: usize,
+    ) {
+        // A shape within itself has no end of paths; the first says enough.
+        if fields.len() >= max || above.contains(&at) || above.len() > SCHEMA_DEPTH_MAX {
+            return;
+        }
+        let shape = &self.0[at];
+        if shape.bytes {
+            fields.push(path.clone());
+        }
+        above.push(at);
+        let first = shape.first.iter().enumerate().map(|(index, next)| (index.to_string(), *next));
+        let rest = shape.items.iter().chain(&shape.other).map(|next| ("*".to_owned(), *next));
+        let named = shape.properties.iter().map(|(key, next)| (super::place::escape(key), *next));
+        for (step, next) in named.chain(first).chain(rest) {
+            let length = path.len();
+            path.push('/');
+            path.push_str(&step);
+            self.byte_fields_at(next, path, above, fields, max);
+            path.truncate(length);
+        }
+        above.pop();
+    }
+}
+
+/// One step into a body.
+pub(super) enum Step<'a> {
+    Member(&'a str),
+    Item(usize),
+}
+
+impl Shape {
+    fn member(&self, key: &str) -> Option<usize> {
+        self.properties.get(key).copied().or(self.other)
+    }
+
+    fn item(&self, index: usize) -> Option<usize> {
+        self.first.get(index).copied().or(self.items)
+    }
+}
+
+fn anchors(root: &Value) -> BTreeMap<String, String> {
+    let mut anchors = BTreeMap::new();
+    let mut waiting = vec![String::new()];
+    while let Some(pointer) = waiting.pop() {
+        let Some(schema) = root.pointer(&pointer) else { continue };
+        for (keyword, holds, _) in HOLDERS {
+            waiting.extend(held(&pointer, schema, keyword, holds));
+        }
+        if let Some(name) = schema.get("$anchor").and_then(Value::as_str) {
+            anchors.insert(name.to_owned(), pointer);
+        }
+    }
+    anchors
+}
+
+struct Builder<'a> {
+    root: &'a Value,
+    anchors: BTreeMap<String, String>,
+    known: BTreeMap<BTreeSet<String>, usize>,
+    shapes: Vec<Shape>,
+    gathered: usize,
+}
+
+/// Schemas gathered for all places together: what building may cost in time.
+const GATHERED_MAX: usize = SHAPES_MAX * 16;
+
+impl Builder<'_> {
+    /// The shape of a place that all of these schemas speak of.
+    fn shape(&mut self, named: BTreeSet<String>) -> Option<usize> {
+        let gathered = self.gather(named)?;
+        if let Some(known) = self.known.get(&gathered) {
+            return Some(*known);
+        }
+        if self.shapes.len() >= SHAPES_MAX {
+            return None;
+        }
+        let at = self.shapes.len();
+        self.shapes.push(Shape::default());
+        self.known.insert(gathered.clone(), at);
+
+        let schemas: Vec<(&String, &Value)> =
+            gathered.iter().filter_map(|pointer| Some((pointer, self.root.pointer(pointer)?))).collect();
+        let numbers = numbers(schemas.iter().map(|(_, schema)| *schema));
+        let bytes = schemas.iter().any(|(_, schema)| schema.get(dag::BYTES).is_some());
+
+        let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut other = BTreeSet::new();
+        let mut first: Vec<BTreeSet<String>> = Vec::new();
+        let mut items = BTreeSet::new();
+        for (pointer, schema) in schemas {
+            if let Some(Value::Object(properties)) = schema.get("properties") {
+                for key in properties.keys() {
+                    let below = format!("{pointer}/properties/{}", super::place::escape(key));
+                    members.entry(key.clone()).or_default().insert(below);
+                }
+            }
+            for (keyword, holds, _) in HOLDERS {
+                let below = held(pointer, schema, keyword, holds);
+                match keyword {
+                    "patternProperties" | "additionalProperties" | "unevaluatedProperties" => other.extend(below),
+                    "items" | "unevaluatedItems" => items.extend(below),
+                    "prefixItems" => {
+                        for (index, below) in below.into_iter().enumerate() {
+                            if first.len() == index {
+                                first.push(BTreeSet::new());
+                            }
+                            first[index].insert(below);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut shape = Shape { numbers, bytes, ..Shape::default() };
+        for (key, below) in members {
+            shape.properties.insert(key, self.shape(below)?);
+        }
+        for below in first {
+            shape.first.push(self.shape(below)?);
+        }
+        if !other.is_empty() {
+            shape.other = Some(self.shape(other)?);
+        }
+        if !items.is_empty() {
+            shape.items = Some(self.shape(items)?);
+        }
+        self.shapes[at] = shape;
+        Some(at)
+    }
+
+    /// These schemas and all that speak of the same value.
+    fn gather(&mut self, named: BTreeSet<String>) -> Option<BTreeSet<String>> {
+        let mut gathered = BTreeSet::new();
+        let mut waiting: Vec<String> = named.into_iter().collect();
+        while let Some(pointer) = waiting.pop() {
+            self.gathered += 1;
+            if self.gathered > GATHERED_MAX {
+                return None;
+            }
+            let Some(schema) = self.root.pointer(&pointer) else { continue };
+            for (keyword, holds, speaks) in HOLDERS {
+                if speaks == Speaks::Same && keyword != "not" {
+                    waiting.extend(held(&pointer, schema, keyword, holds));
+                }
+            }
+            if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+                waiting.extend(target(reference, &self.anchors));
+            }
+            // What only refers elsewhere says nothing itself: left out, equal places have equal shapes.
+            if !only_refers(schema) {
+                gathered.insert(pointer);
+            }
+        }
+        Some(gathered)
+    }
+}
+
+fn only_refers(schema: &Value) -> bool {
+    schema.as_object().is_some_and(|members| {
+        members.contains_key("$ref")
+            && members.keys().all(|key| matches!(key.as_str(), "$ref" | "title" | "description" | "$comment"))
+    })
+}
+
+/// What all these schemas together expect of a number.
+fn numbers<'a>(schemas: impl Iterator<Item = &'a Value>) -> Numbers {
+    let (mut integer, mut float) = (false, false);
+    for schema in schemas {
+        let named: Vec<&str> = match schema.get("type") {
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        integer |= named.contains(&"integer");
+        float |= named.contains(&"number");
+        if named.is_empty() {
+            let listed = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+            for number in listed.chain(schema.get("const")).filter_map(Value::as_number) {
+                integer |= !number.is_f64();
+                float |= number.is_f64();
+            }
+        }
+    }
+    match (integer, float) {
+        (true, false) => Numbers::Integer,
+        (false, true) => Numbers::Float,
+        (true, true) | (false, false) => Numbers::Any,
+    }
+}
+
+/// The same number as an integer, if it is one that 64 bits hold.
+fn to_integer(number: Number) -> Number {
+    /// 2 to the power of 63 and of 64: the first floats that are too large.
+    const I64_END: f64 = 9_223_372_036_854_775_808.0;
+    const U64_END: f64 = 18_446_744_073_709_551_616.0;
+    if !number.is_f64() {
+        return number;
+    }
+    match number.as_f64() {
+        Some(float) if float.fract() == 0.0 && (-I64_END..0.0).contains(&float) => Number::from(float as i64),
+        Some(float) if float.fract() == 0.0 && (0.0..U64_END).contains(&float) => Number::from(float as u64),
+        _ => number,
+    }
+}
+
+/// The same number as a float, if one holds it exactly.
+fn to_float(number: Number) -> Number {
+    let exact = |float: f64, integer: i128| (float as i128 == integer).then_some(float);
+    let float = match (number.as_u64(), number.as_i64()) {
+        (Some(unsigned), _) => exact(unsigned as f64, i128::from(unsigned)),
+        (None, Some(signed)) => exact(signed as f64, i128::from(signed)),
+        (None, None) => None,
+    };
+    float.and_then(Number::from_f64).unwrap_or(number)
+}

@@ -1,0 +1,77 @@
+//! What travels beside a message and may change from hop to hop. It is never part of the message's CID.
+
+use crate::limits::{COMMIT_EVENTS_MAX, HOP_TEXT_BYTES_MAX};
+use crate::text::text_type;
+use crate::{Error, Expect, Result, Timestamp};
+
+/// What hops may read and change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// Where an answer goes, if not to the reply subject of the transport.
+    pub reply: Option<HopText>,
+    /// The trace that the message belongs to, as the tracing system writes it.
+    pub trace: Option<HopText>,
+    /// Which event of a commit this is.
+    pub commit: Option<CommitPlace>,
+    /// What an append expects of the entity; in a commit of several events the first one's counts.
+    pub expect: Expect,
+    /// When the sender stops waiting.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Hop {
+    /// Whether there is nothing in it, so that it is left out of the bytes.
+    pub fn is_empty(&self) -> bool {
+        *self == Hop::default()
+    }
+}
+
+/// A text of another system inside `hop`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HopText(Box<str>);
+
+impl HopText {
+    /// Takes 1 to 512 bytes of text without control characters.
+    pub fn new(text: &str) -> Result<HopText> {
+        let fits = (1..=HOP_TEXT_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        fits.then(|| HopText(text.into()))
+            .ok_or_else(|| Error::invalid(text, "1 to 512 bytes without control characters"))
+    }
+
+    fn parse_text(text: &str) -> Result<HopText> {
+        HopText::new(text)
+    }
+}
+
+text_type!(HopText, "a text of 1 to 512 bytes");
+
+/// Which event of how many of one commit: `[0, 3]` is the first of three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommitPlace {
+    ordinal: u32,
+    count: u32,
+}
+
+impl CommitPlace {
+    /// Takes `ordinal` below `count`, and at most [`COMMIT_EVENTS_MAX`] events.
+    pub fn new(ordinal: u32, count: u32) -> Result<CommitPlace> {
+        if ordinal < count && count as usize <= COMMIT_EVENTS_MAX {
+            Ok(CommitPlace { ordinal, count })
+        } else {
+            Err(Error::invalid(
+                &format!("[{ordinal}, {count}]"),
+                format!("[ordinal, count] with ordinal below count and count at most {COMMIT_EVENTS_MAX}"),
+            ))
+        }
+    }
+
+    /// The place of this event in the commit, from 0.
+    pub fn ordinal(self) -> u32 {
+        self.ordinal
+    }
+
+    /// The events of the commit.
+    pub fn count(self) -> u32 {
+        self.count
+    }
+}

@@ -1,0 +1,146 @@
+//! What every door checks of a message before it is kept: the version of its schema, the schema itself, and that its
+//! sender may give away every link in it.
+
+use comms_content::{Cid, Node};
+use comms_domain::{Domain, Schema, Service};
+use comms_msg::door::{FieldProblem, Refusal, RefusalKind};
+use comms_msg::{Body, Msg, ServiceName, TypeName};
+
+use super::Doors;
+use crate::log::commit::AppendError;
+
+/// Links in one message at most: each is looked up before the message is kept.
+const LINKS_MAX: usize = 1_000;
+
+impl Doors {
+    /// Checks `msg` from `sender` against its type's definition. The schema decides whether a number is an integer or
+    /// a float, so the body may be rewritten to the same value in its right form. What the message carries becomes
+    /// readable to those who may read its type; that stands before the message does, so that nobody who receives it
+    /// is turned away.
+    pub(super) async fn check(&self, domain: &Domain, sender: &ServiceName, msg: &mut Msg) -> Result<(), Refusal> {
+        let content = msg.content.as_mut().ok_or_else(|| invalid("/content  missing"))?;
+        let type_name = content.type_name().clone();
+        let spec = domain.spec(&type_name).ok_or_else(|| invalid(format!("no type {type_name}")))?;
+        if content.version() != spec.version() {
+            let (given, wanted) = (content.version(), spec.version());
+            return Err(invalid(format!("/content/v  {type_name} is at version {wanted}, not {given}")));
+        }
+        let links = match content.body_mut() {
+            Body::Inline(node) => {
+                if let Some(right) = fit(spec.schema(), &type_name, node)? {
+                    *node = right;
+                }
+                node.links()
+            }
+            Body::Link(cid) => {
+                self.may_link(sender, std::slice::from_ref(cid)).await?;
+                fit(spec.schema(), &type_name, &self.body_block(cid).await?)?;
+                vec![*cid]
+            }
+            Body::Sealed(sealed) => vec![sealed.link],
+        };
+        if links.is_empty() {
+            return Ok(());
+        }
+        if links.len() > LINKS_MAX {
+            let message = format!("{} links in one message; at most {LINKS_MAX}", links.len());
+            return Err(Refusal::new(RefusalKind::TooLarge, message));
+        }
+        self.may_link(sender, &links).await?;
+        self.access.grant_carried(&links, &type_name).await.map_err(|e| store_refusal(&e))
+    }
+
+    /// The body that stands in a block of its own.
+    async fn body_block(&self, cid: &Cid) -> Result<Node, Refusal> {
+        let block = self.blocks.get(cid).await.map_err(|e| store_refusal(&e))?;
+        Node::from_cbor(block.data().clone()).map_err(|e| invalid(format!("/content/link  not a DAG-CBOR body: {e}")))
+    }
+
+    /// Whether `sender` may give these away: it put them itself, or may read them. Denied and absent look alike.
+    async fn may_link(&self, sender: &ServiceName, links: &[Cid]) -> Result<(), Refusal> {
+        for cid in links {
+            if !self.access.may_link(sender, cid).await.map_err(|e| store_refusal(&e))? {
+                let message = format!("not here, or not yours to give: {cid}");
+                return Err(Refusal::new(RefusalKind::NotFound, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the definition lets `sender` do this with `type_name`.
+    pub(super) fn allowed(
+        &self,
+        domain: &Domain,
+        sender: &ServiceName,
+        type_name: &TypeName,
+        verb: &str,
+        may: impl Fn(&Service) -> bool,
+    ) -> Result<(), Refusal> {
+        if domain.service(sender).is_some_and(&may) {
+            return Ok(());
+        }
+        let who: Vec<&str> = domain.services_that(|service| may(service)).map(ServiceName::as_str).collect();
+        let who = if who.is_empty() { "nobody".to_owned() } else { who.join(", ") };
+        let message = format!("{sender} may not {verb} {type_name}; domain.toml lists: {who}");
+        Err(Refusal::new(RefusalKind::Denied, message))
+    }
+
+    /// There is no such type, but perhaps one with a name much like it.
+    pub(super) fn unknown(&self, domain: &Domain, kind: comms_domain::Kind, type_name: &TypeName) -> Refusal {
+        let near = domain.nearest(kind, &type_name.to_string());
+        let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        let message = format!("no {} {type_name} in the domain {}{hint}", kind.as_str(), domain.name);
+        Refusal::new(RefusalKind::Unknown, message)
+    }
+
+    /// A failure of the log, as its caller should hear it.
+    pub(super) fn refusal(&self, error: AppendError) -> Refusal {
+        let message = error.to_string();
+        match error {
+            AppendError::Conflict { actual } => {
+                let position = (actual > 0).then(|| self.log.position(actual));
+                let message = match &position {
+                    Some(position) => format!("the entity is at position {position}"),
+                    None => "the entity has no event yet".to_owned(),
+                };
+                Refusal { position, ..Refusal::new(RefusalKind::Conflict, message) }
+            }
+            AppendError::Busy(_) => Refusal::new(RefusalKind::Busy, message),
+            AppendError::Unavailable { may_have_happened, .. } => {
+                Refusal { may_have_happened, ..Refusal::new(RefusalKind::Unavailable, message) }
+            }
+            AppendError::Refused(_) => Refusal::new(RefusalKind::Invalid, message),
+        }
+    }
+}
+
+fn store_refusal(error: &comms_store::Error) -> Refusal {
+    if let comms_store::Error::TooLarge { .. } = error {
+        return Refusal::new(RefusalKind::TooLarge, error.to_string());
+    }
+    tracing::error!(%error, "the content store failed");
+    Refusal::new(RefusalKind::Unavailable, "the content store does not answer; the operator's log says why")
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new(RefusalKind::Invalid, message)
+}
+
+/// Holds `node` against `schema`; what comes back is the body in its right form where that differs.
+fn fit(schema: Option<&Schema>, type_name: &TypeName, node: &Node) -> Result<Option<Node>, Refusal> {
+    let Some(schema) = schema else { return Ok(None) };
+    let given = node.to_value();
+    let value = schema.normalise(given.clone());
+    if let Err(problems) = schema.validate(&value) {
+        let count = problems.len();
+        let things = if count == 1 { "thing does" } else { "things do" };
+        let path = format!("schemas/{}/{}.json", type_name.context(), type_name.name());
+        let message = format!("{type_name} refused: {count} {things} not fit {path}");
+        let problems = problems.into_iter().map(|p| FieldProblem { path: p.path, problem: p.problem }).collect();
+        return Err(Refusal { problems, ..Refusal::new(RefusalKind::Invalid, message) });
+    }
+    if value == given {
+        return Ok(None);
+    }
+    Node::from_value(&value).map(Some).map_err(|e| invalid(format!("/content/body  {e}")))
+}

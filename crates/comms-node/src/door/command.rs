@@ -1,0 +1,38 @@
+//! The door for durable commands: kept, synced, then acknowledged; handled once by the one service that handles it.
+
+use comms_domain::Delivery;
+use comms_msg::door::{Accepted, Refusal, RefusalKind};
+use comms_msg::{Kind, ServiceName, Subject, TypeName};
+
+use super::request::Request;
+use super::{Doors, complete};
+use crate::log::recovery;
+
+impl Doors {
+    /// Keeps a command. A repeat with the same id answers as the first did and keeps nothing.
+    pub(super) async fn command(&self, type_name: TypeName, sender: ServiceName, request: Request) -> Result<Accepted, Refusal> {
+        let domain = self.current.get();
+        let Some(spec) = domain.commands.get(&type_name) else {
+            return Err(self.unknown(&domain, comms_domain::Kind::Command, &type_name));
+        };
+        self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
+        if spec.delivery == Delivery::Direct {
+            let message = format!("{type_name} is delivered directly; publish it on its own subject, nobody keeps it");
+            return Err(Refusal::new(RefusalKind::Invalid, message));
+        }
+        let (mut msg, filled) = complete::whole(&request.payload, Kind::Command, &type_name, &sender)?;
+        self.check(&domain, &sender, &mut msg).await?;
+        let record = recovery::pending(&msg).expect("a completed command names its sender");
+        let (id, cid) = (msg.id, msg.cid());
+        let subject = Subject::Command { domain: domain.name.clone(), type_name, sender };
+        let stored = self.log.store_command(subject.to_string(), &msg, record).await.map_err(|e| self.refusal(e))?;
+        Ok(Accepted {
+            id,
+            cid,
+            position: self.log.position(stored.first),
+            retry_safe: filled.retry_safe(),
+            filled: filled.fields.into_iter().map(str::to_owned).collect(),
+            note: stored.duplicate.then(|| "this id was accepted before; nothing was stored again".to_owned()),
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! The door for events that no command caused: one event, or several of one entity that are stored together.
+
+use comms_msg::door::{Appended, AppendedEvent, Refusal, RefusalKind};
+use comms_msg::{DomainContent, Filled, Kind, Msg, ServiceName, TypeName, wire};
+
+use super::request::Request;
+use super::{Doors, complete};
+use crate::log::NewEvent;
+use crate::log::commit::{COMMIT_MESSAGES_MAX, Stored};
+
+impl Doors {
+    /// Appends. The first event may say which position it expects its entity at; the answer to a conflict has the
+    /// actual one.
+    pub(super) async fn event(&self, type_name: TypeName, sender: ServiceName, request: Request) -> Result<Appended, Refusal> {
+        let domain = self.current.get();
+        if !domain.events.contains_key(&type_name) {
+            return Err(self.unknown(&domain, comms_domain::Kind::Event, &type_name));
+        }
+        self.allowed(&domain, &sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
+        let parts = wire::split(&request.payload, COMMIT_MESSAGES_MAX)?;
+        let mut events = Vec::with_capacity(parts.len());
+        let mut filled = Filled::default();
+        for part in parts {
+            let (mut msg, names) = complete::whole(&part, Kind::Event, &type_name, &sender)?;
+            self.check(&domain, &sender, &mut msg).await?;
+            filled.merge(names);
+            events.push(self.new_event(msg)?);
+        }
+        let Some(first) = events.first() else {
+            return Err(Refusal::new(RefusalKind::Malformed, "no event in the request"));
+        };
+        if events.iter().any(|other| other.entity != first.entity) {
+            return Err(Refusal::new(RefusalKind::Invalid, "events of one request must be of one entity"));
+        }
+        let stored = self.log.append(&events).await.map_err(|e| self.refusal(e))?;
+        Ok(Appended {
+            events: self.appended(&events, stored),
+            retry_safe: filled.retry_safe(),
+            filled: filled.fields.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    /// An event ready for the log, with what it expects there; the expectation itself is not stored.
+    pub(super) fn new_event(&self, mut msg: Msg) -> Result<NewEvent, Refusal> {
+        let Some(DomainContent::Event(event)) = &msg.content else {
+            return Err(Refusal::new(RefusalKind::Invalid, "/content  not an event"));
+        };
+        let (entity, type_name) = (event.entity.clone(), event.type_name.clone());
+        let expect = std::mem::take(&mut msg.hop.expect);
+        let expected = self.log.expected(&expect).map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))?;
+        Ok(NewEvent { entity, type_name, msg, expected })
+    }
+
+    /// What is told of stored events.
+    pub(super) fn appended(&self, events: &[NewEvent], stored: Stored) -> Vec<AppendedEvent> {
+        events
+            .iter()
+            .zip(stored.first..)
+            .map(|(event, sequence)| AppendedEvent {
+                id: event.msg.id,
+                type_name: event.type_name.clone(),
+                entity: event.entity.clone(),
+                position: self.log.position(sequence),
+                cid: event.msg.cid(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,85 @@
+//! The doors that tell a service where it is: what it may do here, and where its messages arrive.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use comms_domain::{Domain, Purpose, Service};
+use comms_msg::door::{Arrival, CommandInfo, Delivery, Hello, Listening, QueryInfo, Refusal, RefusalKind};
+use comms_msg::{ServiceName, TypeName};
+
+use super::Doors;
+
+impl Doors {
+    /// What the definition in force says of the caller.
+    pub(super) fn hello(&self, sender: &ServiceName) -> Result<Hello, Refusal> {
+        let domain = self.current.get();
+        let service = self.service(&domain, sender)?;
+        let list = |types: &BTreeSet<TypeName>| types.iter().cloned().collect::<Vec<_>>();
+        let typed = |types: &BTreeSet<TypeName>| {
+            types
+                .iter()
+                .filter_map(|name| domain.commands.get(name).map(|spec| (name, spec)))
+                .map(|(name, spec)| CommandInfo {
+                    type_name: name.clone(),
+                    delivery: match spec.delivery {
+                        comms_domain::Delivery::Durable => Delivery::Durable,
+                        comms_domain::Delivery::Direct => Delivery::Direct,
+                    },
+                    deadline_ms: millis(spec.deadline),
+                })
+                .collect::<Vec<_>>()
+        };
+        let queries = domain
+            .queries
+            .iter()
+            .filter(|(name, _)| service.asks.contains(*name) || service.answers.contains(*name))
+            .map(|(name, spec)| QueryInfo { type_name: name.clone(), deadline_ms: millis(spec.deadline) })
+            .collect();
+        Ok(Hello {
+            domain: domain.name.clone(),
+            version: domain.version,
+            node: self.node.clone(),
+            service: sender.clone(),
+            threshold: domain.content.threshold,
+            http: self.http.clone(),
+            sends: typed(&service.sends),
+            handles: typed(&service.handles),
+            asks: list(&service.asks),
+            answers: list(&service.answers),
+            emits: list(&service.emits),
+            observes: list(&service.observes),
+            queries,
+        })
+    }
+
+    /// Where commands and events for the caller arrive. The node made the consumers; the caller only subscribes.
+    pub(super) fn listen(&self, sender: &ServiceName) -> Result<Listening, Refusal> {
+        let domain = self.current.get();
+        self.service(&domain, sender)?;
+        let layout = self.layout();
+        let delivering = |purpose: Purpose| {
+            layout.consumers.iter().find(|c| c.purpose == purpose).map(|consumer| Arrival {
+                subject: consumer.deliver_subject.clone(),
+                queue: consumer.deliver_group.clone().unwrap_or_default(),
+                ack_wait_ms: consumer.ack_wait.map_or(0, millis),
+                max_ack_pending: u64::try_from(consumer.ack_pending_max).unwrap_or(0),
+            })
+        };
+        Ok(Listening {
+            commands: delivering(Purpose::Command(sender.clone())),
+            events: delivering(Purpose::Event(sender.clone())),
+            foreign: delivering(Purpose::Foreign(sender.clone())),
+        })
+    }
+
+    /// The caller as the definition has it.
+    pub(super) fn service<'a>(&self, domain: &'a Domain, sender: &ServiceName) -> Result<&'a Service, Refusal> {
+        domain.service(sender).ok_or_else(|| {
+            Refusal::new(RefusalKind::Denied, format!("{sender} is no service of {} any more", domain.name))
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,71 @@
+//! The door where a sender asks how its command ended, and waits for it if it likes.
+
+use std::time::Duration;
+
+use comms_domain::Domain;
+use comms_msg::door::{OutcomeEvent, Outcome, OutcomeAsk, OutcomeState, Refusal, RefusalKind};
+use comms_msg::{DomainContent, ServiceName, TypeName};
+
+use super::Doors;
+use super::request::Request;
+use crate::log::outcomes::Ending;
+
+/// The longest a single question waits; who wants to wait longer asks again.
+const WAIT_MAX: Duration = Duration::from_secs(25);
+
+impl Doors {
+    /// Answers when the command has ended, or with `pending` when the wait is over. A command that nobody knows is
+    /// *not found*: it was never kept, or its outcome is older than outcomes are.
+    pub(super) async fn outcome(&self, type_name: TypeName, sender: ServiceName, request: Request) -> Result<Outcome, Refusal> {
+        let ask: OutcomeAsk = request.form.decode(&request.payload)?;
+        let domain = self.current.get();
+        if !domain.commands.contains_key(&type_name) {
+            return Err(self.unknown(&domain, comms_domain::Kind::Command, &type_name));
+        }
+        self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
+        if self.log.ending(&ask.command).is_none() && self.log.is_pending(&ask.command) && ask.wait_ms > 0 {
+            let wait = Duration::from_millis(ask.wait_ms).min(WAIT_MAX);
+            if let Some(ended) = self.log.wait_for(ask.command) {
+                // Both ends of the wait are told apart by the ending below.
+                let _ = tokio::time::timeout(wait, ended).await;
+                self.log.sweep_waiters(&ask.command);
+            }
+        }
+        match self.log.ending(&ask.command) {
+            Some(ending) => self.describe(&domain, &sender, &ending).await,
+            None if self.log.is_pending(&ask.command) => Ok(outcome(OutcomeState::Pending)),
+            None => Err(Refusal::new(RefusalKind::NotFound, format!("no outcome is kept of a command {}", ask.command))),
+        }
+    }
+
+    async fn describe(&self, domain: &Domain, sender: &ServiceName, ending: &Ending) -> Result<Outcome, Refusal> {
+        Ok(match ending {
+            Ending::Rejected { reason } => Outcome { reason: Some(reason.to_string()), ..outcome(OutcomeState::Rejected) },
+            Ending::Dead { reason, tries } => {
+                Outcome { reason: Some(reason.to_string()), tries: *tries, ..outcome(OutcomeState::Dead) }
+            }
+            Ending::Done { first, count } => {
+                let mut events = Vec::with_capacity(*count as usize);
+                for sequence in *first..first + u64::from(*count) {
+                    let stored = self.log.read_event(sequence).await.map_err(|e| self.refusal(e))?;
+                    let Some(msg) = stored else { continue };
+                    let Some(DomainContent::Event(event)) = &msg.content else { continue };
+                    let may_read = domain.service(sender).is_some_and(|s| s.observes.contains(&event.type_name));
+                    events.push(OutcomeEvent {
+                        id: msg.id,
+                        type_name: event.type_name.clone(),
+                        entity: event.entity.clone(),
+                        position: self.log.position(sequence),
+                        cid: msg.cid(),
+                        msg: may_read.then_some(msg),
+                    });
+                }
+                Outcome { events, ..outcome(OutcomeState::Done) }
+            }
+        })
+    }
+}
+
+fn outcome(state: OutcomeState) -> Outcome {
+    Outcome { state, reason: None, tries: 0, events: Vec::new() }
+}

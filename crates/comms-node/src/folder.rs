@@ -1,0 +1,383 @@
+//! The folder `.comms` beside a `domain.toml`: where things are in it, who holds it, and how its files are written.
+//!
+//! One node holds a folder at a time, by a lock that the system takes back when the node dies, however it dies. Files
+//! that others read are replaced as a whole, so that nobody sees half of one. What is secret is readable for its owner
+//! alone: the folder is made with 0700 and secrets with 0600.
+//!
+//! What the files mean is not known here, except for `node.json`, by which clients find the node.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use comms_domain::NodeName;
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::secret::Secret;
+
+/// Name of the folder beside `domain.toml`.
+pub const FOLDER: &str = ".comms";
+/// Random characters of a node's name: a billion names, and short enough to read aloud.
+const NAME_RANDOM: usize = 6;
+/// What the small files of the folder may hold at most; the largest is `node.json`.
+const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
+/// For the owner alone.
+const PRIVATE_FOLDER: u32 = 0o700;
+const PRIVATE_FILE: u32 = 0o600;
+
+/// Where things are. Holding one says nothing about who uses the folder: see [`Folder::hold`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    root: PathBuf,
+}
+
+/// How clients find a running node; written once everything listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeFile {
+    /// The domain it serves.
+    pub domain: String,
+    /// Its name.
+    pub node: String,
+    /// Its process.
+    pub pid: u32,
+    /// Where nats-server listens.
+    pub nats: String,
+    /// Where the node's own HTTP listens.
+    pub http: String,
+    /// Digest of the definition in force.
+    pub definition: String,
+}
+
+impl Folder {
+    /// The folder of the domain whose `domain.toml` lies in `beside`.
+    ///
+    /// The path becomes absolute, so that it stays true when the process changes its working folder, and so that a
+    /// nats-server of a dead node can be recognised by it.
+    pub fn beside(beside: &Path) -> Result<Folder, Error> {
+        let home = fs::canonicalize(beside).map_err(|source| file_error("find", beside, source))?;
+        Ok(Folder { root: home.join(FOLDER) })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder that holds `domain.toml` and this folder.
+    pub fn home(&self) -> &Path {
+        self.root.parent().unwrap_or(&self.root)
+    }
+
+    /// Keys and tokens of services, `dev` and `operator`.
+    pub fn credentials(&self) -> PathBuf {
+        self.root.join("credentials")
+    }
+
+    /// The node's own name, secret and keys.
+    pub fn node(&self) -> PathBuf {
+        self.root.join("node")
+    }
+
+    /// What nats-server uses: configuration, store, log.
+    pub fn nats(&self) -> PathBuf {
+        self.root.join("nats")
+    }
+
+    /// Blocks.
+    pub fn content(&self) -> PathBuf {
+        self.root.join("content")
+    }
+
+    /// The definition as applied.
+    pub fn applied(&self) -> PathBuf {
+        self.root.join("applied")
+    }
+
+    /// How clients find the node.
+    pub fn node_file(&self) -> PathBuf {
+        self.root.join("node.json")
+    }
+
+    /// Makes the folder where it is missing and holds it for this process.
+    ///
+    /// Refused with [`Error::Held`] while another process holds it; the error names that process where it can be
+    /// told. The hold ends when the value is dropped or the process ends, kill -9 included.
+    pub fn hold(&self) -> Result<Held, Error> {
+        make_private(&self.root)?;
+        for part in [self.credentials(), self.node(), self.nats(), self.content(), self.applied()] {
+            make_private(&part)?;
+        }
+        let path = self.root.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(PRIVATE_FILE)
+            .open(&path)
+            .map_err(|source| file_error("open", &path, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_bounded(&mut lock).ok().and_then(|text| text.trim().parse().ok());
+                return Err(Error::Held { folder: self.root.clone(), holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(file_error("lock", &path, source)),
+        }
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(|source| file_error("write", &path, source))?;
+        Ok(Held { folder: self.clone(), _lock: lock })
+    }
+
+    /// What `node.json` says; `None` where there is none, that is, while no node serves here.
+    pub fn read_node_file(&self) -> Result<Option<NodeFile>, Error> {
+        let path = self.node_file();
+        let Some(text) = read_small(&path)? else { return Ok(None) };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| Error::Malformed { path, expected: "what a node writes when it is ready", why: error.to_string() })
+    }
+}
+
+/// A folder that this process alone uses until this value is dropped.
+#[derive(Debug)]
+pub struct Held {
+    folder: Folder,
+    _lock: File,
+}
+
+impl Held {
+    /// Where things are.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The node's name and secret, made at the first call and the same ever after.
+    ///
+    /// `given` is the name the operator asks for. A folder that already has another name refuses it, since the names
+    /// of the streams that hold its log come from it.
+    pub fn identity(&self, given: Option<&NodeName>) -> Result<(NodeName, Secret), Error> {
+        Ok((self.name(given)?, self.secret()?))
+    }
+
+    fn name(&self, given: Option<&NodeName>) -> Result<NodeName, Error> {
+        let path = self.folder.node().join("name");
+        if let Some(text) = read_small(&path)? {
+            let kept: NodeName = text.trim().parse().map_err(|error: comms_domain::NodeNameError| {
+                Error::Malformed { path: path.clone(), expected: "the name of this node", why: error.to_string() }
+            })?;
+            return match given {
+                Some(given) if *given != kept => {
+                    Err(Error::NameKept { kept: kept.to_string(), given: given.to_string() })
+                }
+                _ => Ok(kept),
+            };
+        }
+        let name = given.cloned().unwrap_or_else(random_name);
+        replace(&path, format!("{name}\n").as_bytes(), Durability::Synced)?;
+        Ok(name)
+    }
+
+    fn secret(&self) -> Result<Secret, Error> {
+        let path = self.folder.node().join("secret");
+        if let Some(text) = read_small(&path)? {
+            return Secret::from_hex(text.trim())
+                .ok_or(Error::Malformed { path, expected: "32 bytes in hexadecimal digits", why: String::from("it is something else") });
+        }
+        let secret = Secret::random();
+        // Synced, because the names of consumers, and with them their places in the log, come from it.
+        replace(&path, format!("{}\n", secret.to_hex().as_str()).as_bytes(), Durability::Synced)?;
+        Ok(secret)
+    }
+
+    /// Tells clients where the node is. Call it when everything listens.
+    pub fn announce(&self, node: &NodeFile) -> Result<(), Error> {
+        let mut text = serde_json::to_string_pretty(node).expect("a struct of text and numbers is JSON");
+        text.push('\n');
+        // Not synced: it is about this run of the node, which a power failure ends.
+        replace(&self.folder.node_file(), text.as_bytes(), Durability::Cached)
+    }
+
+    /// Takes back [`Held::announce`]; nothing happens where nothing was announced.
+    pub fn withdraw(&self) -> Result<(), Error> {
+        let path = self.folder.node_file();
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(file_error("remove", &path, source)),
+        }
+    }
+}
+
+/// Whether a written file must outlive a power failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Synced before the call returns.
+    Synced,
+    /// The system writes it out when it likes. A power failure may leave it missing or empty, never mixed.
+    Cached,
+}
+
+/// Puts `bytes` at `path` as a whole, readable for the owner alone.
+pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), Error> {
+    // One holder per folder and one writer per file: the name of the next version needs to be unique no further.
+    let mut next = path.as_os_str().to_owned();
+    next.push(".new");
+    let next = PathBuf::from(next);
+    let written = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&next)?;
+        file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+        file.write_all(bytes)?;
+        if durability == Durability::Synced {
+            file.sync_all()?;
+        }
+        fs::rename(&next, path)?;
+        if durability == Durability::Synced
+            && let Some(parent) = path.parent()
+        {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    })();
+    written.map_err(|source| file_error("write", path, source))
+}
+
+/// The text of a small file; `None` where there is none or where a power failure left it empty.
+pub(crate) fn read_small(path: &Path) -> Result<Option<String>, Error> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(file_error("read", path, source)),
+    };
+    let text = read_bounded(&mut file).map_err(|source| file_error("read", path, source))?;
+    Ok((!text.trim_matches(['\0', '\n', ' ']).is_empty()).then_some(text))
+}
+
+fn read_bounded(file: &mut File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Makes a folder for the owner alone, with those above it; an existing one is closed to others.
+pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE_FOLDER)
+        .create(path)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(PRIVATE_FOLDER)))
+        .map_err(|source| file_error("make", path, source))
+}
+
+/// Closes a secret file to others if it is open to them. True if it was.
+pub(crate) fn close_to_others(path: &Path) -> Result<bool, Error> {
+    let mode = fs::metadata(path).map_err(|source| file_error("read", path, source))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, Permissions::from_mode(PRIVATE_FILE))
+        .map_err(|source| file_error("close to others", path, source))?;
+    Ok(true)
+}
+
+pub(crate) fn file_error(doing: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::File { doing, path: path.to_owned(), source }
+}
+
+fn random_name() -> NodeName {
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut random = rand::rng();
+    let mut name = String::from("n-");
+    name.extend((0..NAME_RANDOM).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])));
+    name.parse().expect("a lower-case letter, a dash, letters and digits are a node name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::beside(home.path()).unwrap();
+        (home, folder)
+    }
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_who_holds_it() {
+        let (_home, folder) = folder();
+        let held = folder.hold().unwrap();
+        match folder.hold() {
+            Err(Error::Held { holder, .. }) => assert_eq!(holder, Some(std::process::id())),
+            other => panic!("{other:?}"),
+        }
+        drop(held);
+        folder.hold().unwrap();
+    }
+
+    #[test]
+    fn the_folder_is_closed_to_others_even_if_it_was_open() {
+        let (_home, folder) = folder();
+        fs::create_dir(folder.root()).unwrap();
+        fs::set_permissions(folder.root(), Permissions::from_mode(0o755)).unwrap();
+        let _held = folder.hold().unwrap();
+        assert_eq!(fs::metadata(folder.root()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(folder.nats()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn name_and_secret_stay() {
+        let (_home, folder) = folder();
+        let held = folder.hold().unwrap();
+        let (name, secret) = held.identity(None).unwrap();
+        assert!(name.as_str().starts_with("n-") && name.as_str().len() == 8, "{name}");
+        let (again, secret_again) = held.identity(Some(&name)).unwrap();
+        assert_eq!((again, secret_again.bytes()), (name.clone(), secret.bytes()));
+        let other: NodeName = "other".parse().unwrap();
+        assert!(matches!(held.identity(Some(&other)), Err(Error::NameKept { .. })));
+        assert_eq!(fs::metadata(folder.node().join("secret")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_given_name_is_kept() {
+        let (_home, folder) = folder();
+        let held = folder.hold().unwrap();
+        let hub: NodeName = "hub".parse().unwrap();
+        assert_eq!(held.identity(Some(&hub)).unwrap().0, hub);
+        assert_eq!(held.identity(None).unwrap().0, hub);
+    }
+
+    #[test]
+    fn a_damaged_secret_is_an_error_and_not_replaced() {
+        let (_home, folder) = folder();
+        let held = folder.hold().unwrap();
+        fs::write(folder.node().join("secret"), "abc").unwrap();
+        assert!(matches!(held.identity(None), Err(Error::Malformed { .. })));
+        assert_eq!(fs::read_to_string(folder.node().join("secret")).unwrap(), "abc");
+    }
+
+    #[test]
+    fn clients_read_what_was_announced_until_it_is_withdrawn() {
+        let (_home, folder) = folder();
+        let held = folder.hold().unwrap();
+        assert_eq!(folder.read_node_file().unwrap(), None);
+        let node = NodeFile {
+            domain: "library".into(),
+            node: "n-000000".into(),
+            pid: 1,
+            nats: "nats://127.0.0.1:4222".into(),
+            http: "http://127.0.0.1:7180".into(),
+            definition: "00".into(),
+        };
+        held.announce(&node).unwrap();
+        assert_eq!(folder.read_node_file().unwrap(), Some(node));
+        held.withdraw().unwrap();
+        held.withdraw().unwrap();
+        assert_eq!(folder.read_node_file().unwrap(), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! The node's HTTP, on loopback: content in and out, the definition, and whether the node is well.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `POST /content` | puts the body as a file; `?codec=dag-cbor` or `raw`: as one block; `?for=<type>`: messages of the type carry it |
+//! | `POST /content/{cid}?for=<type>` | messages of the type carry what the caller may read |
+//! | `GET`, `HEAD /content/{cid}` | the bytes (one `Range`); `?format=car`: the blocks that prove them; `?format=raw`: the one block |
+//! | `POST /domain/plan`, `POST /domain/apply` | what a definition would change; puts it in force |
+//! | `GET /health` | how the node is; the one path without a token |
+//!
+//! Every other answer than a success is `{"error": Refusal}`, from `error`. Who may read what is decided by
+//! [`Access`]; what is done about definitions and health is given as [`Admin`]. Everything streams, in constant memory, as fast as the
+//! slower end goes.
+
+mod auth;
+mod content;
+mod domain;
+mod download;
+mod error;
+mod limits;
+mod listener;
+mod range;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use axum::Router;
+use comms_store::Blocks;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+pub use self::auth::Tokens;
+pub use self::domain::{Admin, Definition, Task};
+use self::error::Error;
+use self::limits::{DOWNLOADS_MAX, UPLOADS_MAX};
+use self::listener::Connections;
+use crate::access::Access;
+use crate::current::Current;
+
+/// Everything the gateway works with.
+#[derive(Debug)]
+pub struct Gateway {
+    current: Current,
+    access: Arc<Access>,
+    blocks: Blocks,
+    tokens: Tokens,
+    admin: Admin,
+    port: u16,
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+}
+
+impl Gateway {
+    /// Serves until `stop` is done, then lets what is under way end. The listener must be bound to loopback.
+    ///
+    /// # Errors
+    /// If the listener has no address.
+    pub async fn serve(
+        current: Current,
+        access: Arc<Access>,
+        blocks: Blocks,
+        tokens: Tokens,
+        admin: Admin,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let gateway = Self {
+            current,
+            access,
+            blocks,
+            tokens,
+            admin,
+            port: listener.local_addr()?.port(),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+        };
+        axum::serve(Connections::new(listener), gateway.router()).with_graceful_shutdown(stop).await
+    }
+
+    fn router(self) -> Router {
+        let gateway = Arc::new(self);
+        let open = Router::new().route("/health", get(domain::health));
+        Router::new()
+            .route("/content", post(content::put))
+            .route("/content/{cid}", get(content::get).post(content::share))
+            .route("/domain/plan", post(domain::plan))
+            .route("/domain/apply", post(domain::apply))
+            .route_layer(from_fn_with_state(Arc::clone(&gateway), auth::authenticate))
+            .merge(open)
+            .fallback(|| async { Error::Path })
+            .method_not_allowed_fallback(|| async { Error::Method })
+            .layer(from_fn_with_state(Arc::clone(&gateway), auth::guard))
+            .with_state(gateway)
+    }
+}

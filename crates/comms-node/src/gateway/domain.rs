@@ -1,0 +1,98 @@
+//! The definition over HTTP: what a change would do, and making it. And whether the node is well.
+//!
+//! Decides only who may ask. What is done is given by whoever starts the gateway, as an [`Admin`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use comms_domain::Right;
+use comms_msg::ServiceName;
+use comms_msg::door::Refusal;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Gateway;
+use super::auth::Caller;
+use super::error::{Error, Result};
+use super::limits::DEFINITION_BYTES_MAX;
+use super::upload::whole;
+
+/// A definition with its schemas, as `POST /domain/plan` and `POST /domain/apply` take it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// How problems name the definition.
+    pub file: String,
+    /// Its text.
+    pub toml: String,
+    /// Schemas by their path below the folder `schemas` beside it.
+    #[serde(default)]
+    pub schemas: BTreeMap<String, String>,
+}
+
+/// Something the node does when it is asked over HTTP.
+pub type Task<Q> = Box<dyn Fn(Q) -> BoxFuture<'static, Result<Value, Refusal>> + Send + Sync>;
+
+/// What the node does when it is asked. Answers become the response as they are; refusals as
+/// every refusal.
+pub struct Admin {
+    /// Says what a definition would change.
+    pub plan: Task<Definition>,
+    /// Puts a definition in force, on behalf of the service.
+    pub apply: Task<(ServiceName, Definition)>,
+    /// Says how the node is. Needs no token, so it must tell nothing but that.
+    pub health: Task<()>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admin(..)")
+    }
+}
+
+pub(super) async fn plan(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(Caller(service)): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>> {
+    require(&gateway, &service, &[Right::DomainApply, Right::DomainRead])?;
+    let definition = definition(&headers, body).await?;
+    (gateway.admin.plan)(definition).await.map(Json).map_err(Error::Refused)
+}
+
+pub(super) async fn apply(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(Caller(service)): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>> {
+    require(&gateway, &service, &[Right::DomainApply])?;
+    let definition = definition(&headers, body).await?;
+    (gateway.admin.apply)((service, definition)).await.map(Json).map_err(Error::Refused)
+}
+
+pub(super) async fn health(State(gateway): State<Arc<Gateway>>) -> Result<Json<Value>> {
+    (gateway.admin.health)(()).await.map(Json).map_err(Error::Refused)
+}
+
+async fn definition(headers: &HeaderMap, body: Body) -> Result<Definition> {
+    let text = whole(headers, body, DEFINITION_BYTES_MAX).await?;
+    serde_json::from_slice(&text).map_err(|error| Error::Malformed(format!("not a definition: {error}")))
+}
+
+fn require(gateway: &Gateway, service: &ServiceName, rights: &[Right]) -> Result<()> {
+    let domain = gateway.current.get();
+    if domain.service(service).is_some_and(|service| rights.iter().any(|right| service.has(*right))) {
+        Ok(())
+    } else {
+        let right = rights[0].as_str();
+        Err(Error::Denied(format!("{service} does not hold the right {right}; give it in the definition: rights = [\"{right}\"]")))
+    }
+}

@@ -1,0 +1,214 @@
+//! Credentials: an nkey per user of nats-server, and a bearer token per service for the node's own HTTP.
+//!
+//! Made where they are missing and kept. Each service, `dev` and `operator` has `credentials/{name}.nk` (the seed) and
+//! `credentials/{name}.token`; what only the node uses lies in `node/`. A file that others could read is closed to them.
+//! Seeds and tokens never print; who presents a token is looked up by its digest, so that the time a lookup takes
+//! says nothing about it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use comms_domain::{Account, Layout, nats_conf};
+use nkeys::{KeyPair, KeyPairType};
+
+use crate::Error;
+use crate::folder::{Durability, Folder, close_to_others, read_small, replace};
+use crate::secret::{Secret, SecretText};
+
+/// Name of the node's own user in every account.
+pub const NODE: &str = "node";
+
+/// The credentials of every user of a layout.
+#[derive(Clone)]
+pub struct Keys {
+    users: BTreeMap<(Account, String), UserKey>,
+    /// Digest of a token, and whose it is.
+    bearers: BTreeMap<[u8; 32], String>,
+    tokens: BTreeMap<String, SecretText>,
+}
+
+#[derive(Clone)]
+struct UserKey {
+    seed: SecretText,
+    public: String,
+}
+
+impl Keys {
+    /// Reads the credentials of all users of `layout`, and makes those that are missing.
+    ///
+    /// Files of users that the layout does not name stay where they are and mean nothing.
+    pub fn load_or_make(folder: &Folder, layout: &Layout) -> Result<Keys, Error> {
+        let mut keys = Keys { users: BTreeMap::new(), bearers: BTreeMap::new(), tokens: BTreeMap::new() };
+        for user in &layout.users {
+            let key = load_or_make_key(&seed_path(folder, user.account, &user.name))?;
+            keys.users.insert((user.account, user.name.clone()), key);
+            if is_service(user.account, &user.name) {
+                let token = load_or_make_token(&folder.credentials().join(format!("{}.token", user.name)))?;
+                keys.bearers.insert(digest(token.as_str()), user.name.clone());
+                keys.tokens.insert(user.name.clone(), token);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The public halves, for the configuration of nats-server.
+    pub fn public(&self) -> nats_conf::Keys {
+        let mut public = nats_conf::Keys::new();
+        for ((account, name), key) in &self.users {
+            public.insert(*account, name, &key.public).expect("the public key of a user key is one");
+        }
+        public
+    }
+
+    /// The seed by which that user proves itself.
+    pub fn seed(&self, account: Account, user: &str) -> Option<&SecretText> {
+        self.users.get(&(account, user.to_owned())).map(|key| &key.seed)
+    }
+
+    /// The seed of the node's own user.
+    pub fn own(&self, account: Account) -> &SecretText {
+        self.seed(account, NODE).expect("every layout has the node's user in every account")
+    }
+
+    /// The bearer token of a service.
+    pub fn token(&self, service: &str) -> Option<&SecretText> {
+        self.tokens.get(service)
+    }
+
+    /// Whose token this is.
+    pub fn bearer(&self, token: &str) -> Option<&str> {
+        self.bearers.get(&digest(token)).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.users.iter().map(|((account, name), key)| {
+                (format!("{}/{name}", account.as_str()), &key.public)
+            }))
+            .finish()
+    }
+}
+
+/// Where the seed of a user lies.
+pub fn seed_path(folder: &Folder, account: Account, user: &str) -> PathBuf {
+    if is_service(account, user) {
+        folder.credentials().join(format!("{user}.nk"))
+    } else {
+        folder.node().join(format!("{}.{user}.nk", account.as_str().to_ascii_lowercase()))
+    }
+}
+
+fn is_service(account: Account, user: &str) -> bool {
+    account == Account::Services && user != NODE
+}
+
+fn load_or_make_key(path: &Path) -> Result<UserKey, Error> {
+    let expected = "the seed of a user nkey";
+    let wrong = |why: String| Error::Malformed { path: path.to_owned(), expected, why };
+    let pair = match read_secret(path)? {
+        Some(text) => KeyPair::from_seed(text.trim()).map_err(|error| wrong(error.to_string()))?,
+        None => {
+            let pair = KeyPair::new_user();
+            let seed = pair.seed().map_err(|error| wrong(error.to_string()))?;
+            write_secret(path, &seed)?;
+            pair
+        }
+    };
+    if pair.key_pair_type() != KeyPairType::User {
+        return Err(wrong(String::from("it is the seed of something else")));
+    }
+    let seed = pair.seed().map_err(|error| wrong(error.to_string()))?;
+    Ok(UserKey { seed: SecretText::new(seed), public: pair.public_key() })
+}
+
+fn load_or_make_token(path: &Path) -> Result<SecretText, Error> {
+    match read_secret(path)? {
+        Some(text) => Secret::from_hex(text.trim()).map(|secret| secret.to_hex()).ok_or_else(|| Error::Malformed {
+            path: path.to_owned(),
+            expected: "64 hexadecimal digits",
+            why: String::from("it is something else"),
+        }),
+        None => {
+            let token = Secret::random().to_hex();
+            write_secret(path, token.as_str())?;
+            Ok(token)
+        }
+    }
+}
+
+fn read_secret(path: &Path) -> Result<Option<String>, Error> {
+    let text = read_small(path)?;
+    if text.is_some() && close_to_others(path)? {
+        tracing::warn!(path = %path.display(), "others could read these credentials; now they cannot");
+    }
+    Ok(text)
+}
+
+/// Not synced: credentials that a power failure takes away are made again at the next start, and the server is
+/// configured from what is there then. A sync each would be most of a first start on a slow disk.
+fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
+    replace(path, format!("{text}\n").as_bytes(), Durability::Cached)
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    digest.as_ref().try_into().expect("a SHA-256 digest has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn credentials_are_made_once_and_kept() {
+        let fixture = fixture::Fixture::new();
+        let keys = fixture.keys();
+        let again = fixture.keys();
+        let user = |keys: &Keys| keys.seed(Account::Services, "desk").unwrap().as_str().to_owned();
+        assert_eq!(user(&keys), user(&again));
+        assert_eq!(keys.public(), again.public());
+        assert_eq!(keys.token("desk"), again.token("desk"));
+        assert_eq!(keys.bearer(keys.token("desk").unwrap().as_str()), Some("desk"));
+        assert_eq!(keys.bearer("no such token"), None);
+        assert!(keys.token(NODE).is_none());
+        for file in ["desk.nk", "desk.token", "dev.nk", "operator.nk"] {
+            let mode = fs::metadata(fixture.folder().credentials().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+        assert!(!fixture.folder().credentials().join("node.nk").exists());
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let fixture = fixture::Fixture::new();
+        let keys = fixture.keys();
+        let shown = format!("{keys:?}");
+        assert!(shown.contains("SERVICES/desk"), "{shown}");
+        assert!(!shown.contains(keys.seed(Account::Services, "desk").unwrap().as_str()), "{shown}");
+        assert!(!shown.contains(keys.token("desk").unwrap().as_str()), "{shown}");
+    }
+
+    #[test]
+    fn open_files_are_closed_and_foreign_ones_refused() {
+        let fixture = fixture::Fixture::new();
+        fixture.keys();
+        let path = fixture.folder().credentials().join("desk.nk");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fixture.keys();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+        fs::write(&path, KeyPair::new_account().seed().unwrap()).unwrap();
+        let refused = Keys::load_or_make(fixture.folder(), fixture.layout());
+        assert!(matches!(refused, Err(Error::Malformed { .. })), "{refused:?}");
+        // What a power failure may leave.
+        fs::write(&path, "").unwrap();
+        fixture.keys();
+    }
+}

@@ -1,0 +1,35 @@
+//! One process on one machine: it supervises nats-server (or uses the one it is given), applies the domain's
+//! definition, and runs doors, event log, content and the loopback gateway.
+//!
+//! Entry point: [`Node::start`]. What is bound is known when it returns; what it started ends with it.
+
+pub mod access;
+mod administration;
+mod clock;
+pub mod connections;
+mod current;
+mod door;
+pub mod definition;
+mod error;
+mod external;
+pub mod facts;
+#[cfg(test)]
+mod fixture;
+pub mod folder;
+pub mod gateway;
+pub mod guard;
+pub mod keys;
+mod log;
+mod node;
+mod options;
+mod pace;
+mod provision;
+mod secret;
+pub mod server;
+pub mod tasks;
+
+pub use current::Current;
+pub use error::Error;
+pub use node::{Node, Summary};
+pub use options::{Bridge, Nats, Options};
+pub use secret::{Secret, SecretText};

@@ -1,0 +1,352 @@
+//! The event log of this node: the only writer of its streams, and what it remembers of commands.
+//!
+//! Two streams. Commands wait in a work queue until their handler's answer is stored; events, and the endings of
+//! commands that caused none, stay for good. This node writes both alone, so that what was checked at the door still
+//! holds when it is stored.
+//!
+//! Order of effects when a command ends: its events (or its ending) are stored and synced; then they are remembered
+//! here; then waiting callers hear of it; then the command is acknowledged. A crash in between leaves a command that is
+//! delivered again and found ended.
+
+pub(crate) mod appender;
+pub(crate) mod commit;
+pub(crate) mod delivery;
+mod direct_read;
+pub(crate) mod outcomes;
+pub(crate) mod pending;
+pub(crate) mod recovery;
+pub(crate) mod schedule;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+use async_nats::jetstream;
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use bytes::Bytes;
+use comms_msg::{EntityId, Expect, Msg, MsgId, Position, TypeName};
+use tokio::sync::oneshot;
+
+use self::appender::{Appender, Writer};
+use self::commit::{AppendError, Commit, Guard, Stored, StoredMessage};
+use self::outcomes::{Ending, OUTCOME_KEPT_MS, Outcomes};
+use self::pending::{Pending, PendingCommand};
+use crate::Error;
+use crate::clock::now_ms;
+
+/// Callers that may wait for outcomes at once.
+pub(crate) const OUTCOME_WAITERS_MAX: usize = 65_536;
+
+/// The log. Shared by all doors.
+#[derive(Debug)]
+pub(crate) struct EventLog {
+    pub(crate) domain: String,
+    /// The incarnation of the event stream, in every position.
+    pub(crate) incarnation: String,
+    pub(crate) client: async_nats::Client,
+    events: Stream,
+    commands: Stream,
+    event_appender: Appender,
+    command_appender: Appender,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    outcomes: Outcomes,
+    pending: Pending,
+    /// Commands whose ending is being stored right now.
+    ending: HashSet<MsgId>,
+    /// Commands that are being stored right now.
+    arriving: HashSet<MsgId>,
+    waiters: HashMap<MsgId, Vec<oneshot::Sender<()>>>,
+    waiters_total: usize,
+}
+
+/// The right to end a command, held by one caller at a time.
+#[derive(Debug)]
+pub(crate) struct EndingRight<'a> {
+    log: &'a EventLog,
+    command: MsgId,
+}
+
+impl Drop for EndingRight<'_> {
+    fn drop(&mut self) {
+        self.log.lock().ending.remove(&self.command);
+    }
+}
+
+/// An event that passed its door.
+#[derive(Debug)]
+pub(crate) struct NewEvent {
+    pub(crate) entity: EntityId,
+    pub(crate) type_name: TypeName,
+    pub(crate) msg: Msg,
+    /// The sequence its entity's last event must have; 0 for an entity without events.
+    pub(crate) expected: Option<u64>,
+}
+
+/// Where a command stands when its handler answers for it.
+#[derive(Debug)]
+pub(crate) enum Standing<'a> {
+    /// It ended before.
+    Ended(Ending),
+    /// It is open, and the caller alone may end it now.
+    Open(EndingRight<'a>),
+    /// Another answer for it is being stored.
+    Busy,
+}
+
+/// What a log is opened with.
+#[derive(Debug)]
+pub(crate) struct LogNames {
+    pub(crate) domain: String,
+    pub(crate) event_stream: String,
+    pub(crate) command_stream: String,
+}
+
+impl EventLog {
+    /// Opens the log on streams that exist: reads back what must be remembered. The writers are to be run by the
+    /// caller until they return.
+    pub(crate) async fn open(client: async_nats::Client, names: LogNames) -> Result<(EventLog, [Writer; 2]), Error> {
+        let context = jetstream::new(client.clone());
+        let open = async |name: &str| {
+            context.get_stream(name).await.map_err(|e| Error::Stream { name: name.to_owned(), source: Box::new(e) })
+        };
+        let (events, commands) = (open(&names.event_stream).await?, open(&names.command_stream).await?);
+        let recovered = recovery::recover(&client, &names.domain, &commands, &events, now_ms()).await?;
+        if recovered.unreadable > 0 {
+            tracing::error!(count = recovered.unreadable, "stored messages that are no messages of this version");
+        }
+        let incarnation = incarnation(&events);
+        let (event_appender, event_writer) = Appender::open(client.clone(), &names.event_stream).await?;
+        let (command_appender, command_writer) = Appender::open(client.clone(), &names.command_stream).await?;
+        let memory = Memory { outcomes: recovered.outcomes, pending: recovered.pending, ..Memory::default() };
+        let log = EventLog {
+            domain: names.domain,
+            incarnation,
+            client,
+            events,
+            commands,
+            event_appender,
+            command_appender,
+            memory: Mutex::new(memory),
+        };
+        Ok((log, [event_writer, command_writer]))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().expect("no panic happens while the memory is held")
+    }
+
+    /// The position of `sequence` in this log.
+    pub(crate) fn position(&self, sequence: u64) -> Position {
+        Position::new(&self.incarnation, sequence).expect("an incarnation is made of position characters")
+    }
+
+    /// The sequence that `expect` asks for, or `None` where nothing is expected.
+    ///
+    /// A position of another log can never be met here; it is refused with this log's name.
+    pub(crate) fn expected(&self, expect: &Expect) -> Result<Option<u64>, String> {
+        match expect {
+            Expect::Any => Ok(None),
+            Expect::Absent => Ok(Some(0)),
+            Expect::At(position) if position.log() == self.incarnation => Ok(Some(position.sequence())),
+            Expect::At(position) => Err(format!(
+                "position {position} is not of this log ({}); ask for the entity's position here",
+                self.incarnation
+            )),
+        }
+    }
+
+    /// Stores the events of one commit, with what each expects of its entity; only the first of an entity may expect.
+    pub(crate) async fn append(&self, events: &[NewEvent]) -> Result<Stored, AppendError> {
+        let mut entities: Vec<Box<str>> = Vec::new();
+        let mut guards = Vec::new();
+        let mut messages = Vec::with_capacity(events.len());
+        for (n, event) in events.iter().enumerate() {
+            let key = format!("{}.{}", event.type_name.context(), event.entity);
+            if !entities.iter().any(|known| **known == *key) {
+                if let Some(sequence) = event.expected {
+                    guards.push((n, Guard { subject: format!("{}.event.{key}.*", self.domain), sequence }));
+                }
+                entities.push(key.clone().into());
+            }
+            messages.push(StoredMessage {
+                subject: format!("{}.event.{key}.{}", self.domain, event.type_name.name()),
+                id: event.msg.id,
+                payload: Bytes::from(event.msg.to_cbor()),
+                ttl_s: None,
+            });
+        }
+        self.event_appender.append(Commit { entities, guards, messages }).await
+    }
+
+    /// Stores a command, once per id: a repeat of one that waits or ended answers with the first's place.
+    pub(crate) async fn store_command(&self, subject: String, msg: &Msg, record: PendingCommand) -> Result<Stored, AppendError> {
+        let id = msg.id;
+        {
+            let mut memory = self.lock();
+            if let Some(sequence) = memory.pending.sequence_of(&id) {
+                return Ok(Stored { first: sequence, duplicate: true });
+            }
+            if memory.outcomes.get(&id).is_some() {
+                return Ok(Stored { first: 0, duplicate: true });
+            }
+            if memory.pending.is_full() {
+                return Err(AppendError::Busy(pending::PENDING_MAX));
+            }
+            if !memory.arriving.insert(id) {
+                return Err(AppendError::Refused("a message with this id is being stored right now".to_owned()));
+            }
+        }
+        let message = StoredMessage { subject, id, payload: Bytes::from(msg.to_cbor()), ttl_s: None };
+        let commit = Commit { entities: Vec::new(), guards: Vec::new(), messages: vec![message] };
+        let stored = self.command_appender.append(commit).await;
+        let mut memory = self.lock();
+        memory.arriving.remove(&id);
+        if let Ok(stored) = &stored
+            && memory.outcomes.get(&id).is_none()
+        {
+            memory.pending.insert(stored.first, record);
+        }
+        stored
+    }
+
+    /// Whether the command is waiting.
+    pub(crate) fn is_pending(&self, command: &MsgId) -> bool {
+        self.lock().pending.sequence_of(command).is_some()
+    }
+
+    /// How the command ended, if it did and is remembered.
+    pub(crate) fn ending(&self, command: &MsgId) -> Option<Ending> {
+        self.lock().outcomes.get(command).cloned()
+    }
+
+    /// The command at `sequence` of the command stream, from memory or from the stream: a handler can be faster than
+    /// the acknowledgement that this node waits for. `None` where it is gone, since it ended.
+    pub(crate) async fn command_at(&self, sequence: u64) -> Result<Option<PendingCommand>, AppendError> {
+        if let Some(command) = self.lock().pending.at(sequence).cloned() {
+            return Ok(Some(command));
+        }
+        Ok(self.read_command(sequence).await?.as_ref().and_then(recovery::pending))
+    }
+
+    /// The stored command itself.
+    pub(crate) async fn read_command(&self, sequence: u64) -> Result<Option<Msg>, AppendError> {
+        read_message(&self.commands, sequence).await
+    }
+
+    /// A stored event.
+    pub(crate) async fn read_event(&self, sequence: u64) -> Result<Option<Msg>, AppendError> {
+        read_message(&self.events, sequence).await
+    }
+
+    /// The stream of events with what it holds now.
+    pub(crate) async fn event_stream(&self) -> Result<Stream, AppendError> {
+        let name = &self.events.cached_info().config.name;
+        jetstream::new(self.client.clone())
+            .get_stream(name)
+            .await
+            .map_err(|e| AppendError::Unavailable { reason: e.to_string(), may_have_happened: false })
+    }
+
+    /// Asks for the right to end `command`.
+    pub(crate) fn standing(&self, command: MsgId) -> Standing<'_> {
+        let mut memory = self.lock();
+        if let Some(ending) = memory.outcomes.get(&command) {
+            return Standing::Ended(ending.clone());
+        }
+        if !memory.ending.insert(command) {
+            return Standing::Busy;
+        }
+        drop(memory);
+        Standing::Open(EndingRight { log: self, command })
+    }
+
+    /// Stores the ending of a command that caused no event. It goes after the time outcomes are kept, unless it is a
+    /// dead letter, which holds the command itself and stays.
+    pub(crate) async fn store_ending(&self, type_name: &TypeName, command: MsgId, record: &recovery::EndingRecord) -> Result<Stored, AppendError> {
+        let subject = format!("{}.outcome.{}.{}.{command}", self.domain, type_name.context(), type_name.name());
+        let dead = matches!(record.state, recovery::EndingState::Dead);
+        let message = StoredMessage {
+            subject: subject.clone(),
+            // The ending has no id of its own: one per command, so the command's id names it.
+            id: command,
+            payload: record.to_cbor(),
+            ttl_s: (!dead).then_some(OUTCOME_KEPT_MS / 1_000),
+        };
+        let guards = vec![(0, Guard { subject, sequence: 0 })];
+        self.event_appender.append(Commit { entities: Vec::new(), guards, messages: vec![message] }).await
+    }
+
+    /// Remembers that `command`, at `sequence` of the command stream, ended; wakes who waits for it.
+    pub(crate) fn ended(&self, command: MsgId, sequence: u64, ending: Ending) {
+        let waiters = {
+            let mut memory = self.lock();
+            memory.outcomes.insert(command, ending, now_ms());
+            memory.pending.remove(sequence);
+            let waiters = memory.waiters.remove(&command).unwrap_or_default();
+            memory.waiters_total -= waiters.len();
+            waiters
+        };
+        for waiter in waiters {
+            let _ = waiter.send(());
+        }
+    }
+
+    /// Forgets a waiting command whose ending is known from before.
+    pub(crate) fn settle(&self, sequence: u64) {
+        self.lock().pending.remove(sequence);
+    }
+
+    /// A wait for the end of `command`, or `None` where it ended already or too many wait.
+    pub(crate) fn wait_for(&self, command: MsgId) -> Option<oneshot::Receiver<()>> {
+        let mut memory = self.lock();
+        if memory.outcomes.get(&command).is_some() || memory.waiters_total >= OUTCOME_WAITERS_MAX {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let waiters = memory.waiters.entry(command).or_default();
+        let before = waiters.len();
+        waiters.retain(|waiter| !waiter.is_closed());
+        waiters.push(sender);
+        let after = waiters.len();
+        memory.waiters_total = memory.waiters_total + after - before;
+        Some(receiver)
+    }
+
+    /// Drops the waits of `command` that nobody holds any more.
+    pub(crate) fn sweep_waiters(&self, command: &MsgId) {
+        let mut memory = self.lock();
+        if let Some(waiters) = memory.waiters.get_mut(command) {
+            let before = waiters.len();
+            waiters.retain(|waiter| !waiter.is_closed());
+            let after = waiters.len();
+            if after == 0 {
+                memory.waiters.remove(command);
+            }
+            memory.waiters_total -= before - after;
+        }
+    }
+}
+
+async fn read_message(stream: &Stream, sequence: u64) -> Result<Option<Msg>, AppendError> {
+    let unavailable = |reason: String| AppendError::Unavailable { reason, may_have_happened: false };
+    match stream.direct_get(sequence).await {
+        Ok(message) => Msg::from_cbor(&message.payload)
+            .map(Some)
+            .map_err(|e| AppendError::Refused(format!("the stored message {sequence} cannot be read: {e}"))),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unavailable(error.to_string())),
+    }
+}
+
+/// Names this life of the stream: a stream that was deleted and made again counts from 1 again, and a position of its
+/// former life must not match.
+fn incarnation(stream: &Stream) -> String {
+    let info = stream.cached_info();
+    let created = info.created.unix_timestamp_nanos();
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{}@{created}", info.config.name).as_bytes());
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    digest.as_ref()[..8].iter().map(|byte| char::from(LETTERS[usize::from(byte & 31)])).collect()
+}

@@ -1,0 +1,370 @@
+//! The single writer of one stream: takes commits from all doors, sends them as the schedule says, and finds out what
+//! became of each.
+//!
+//! A commit whose answer did not come may have been stored. It is sent again with the same message ids, which the
+//! server answers as duplicates inside its window; where the commit expects a position the repeat reads as a conflict
+//! instead, so the first message behind the expected position is read: if it is ours, the commit is stored.
+//! Repeats stop well inside the window.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, ErrorCode, context::PublishErrorKind, message::PublishMessage};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::commit::{AppendError, Commit, Stored};
+use super::schedule::{BATCH_MESSAGES_MAX, Dispatch, Schedule, Ticket, Waiting};
+
+/// Commits that may wait for the stream. Past it the doors answer *busy*.
+pub(crate) const COMMITS_WAITING_MAX: usize = 16_384;
+/// How long an append is tried before its caller hears that it may have happened; inside the server's window of
+/// duplicates (2 minutes) by a wide margin.
+const RETRY_FOR_MAX: Duration = Duration::from_secs(20);
+/// How long one attempt waits for its acknowledgement. A sync of a loaded disk can take a second.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
+/// Pause before another attempt.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Messages of one subject that are read to find a commit that was stored before.
+const LOOK_MAX: usize = 10_000;
+/// A wrong last sequence, in both forms the server has for it: with the actual one in its text, and without.
+const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
+
+type Answer = oneshot::Sender<Result<Stored, AppendError>>;
+
+/// Handle to the writer of one stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Appender {
+    commits: mpsc::Sender<(Commit, Answer)>,
+}
+
+/// The task behind the handle; run it until it returns.
+pub(crate) struct Writer {
+    commits: mpsc::Receiver<(Commit, Answer)>,
+    stream: Stream,
+}
+
+/// A stream as the writer sees it.
+#[derive(Debug, Clone)]
+struct Stream {
+    jetstream: jetstream::Context,
+    handle: jetstream::stream::Stream<()>,
+}
+
+impl Appender {
+    /// A handle and its writer for the stream called `name`, which must exist.
+    pub(crate) async fn open(client: async_nats::Client, name: &str) -> Result<(Appender, Writer), crate::Error> {
+        let jetstream = jetstream::context::ContextBuilder::new()
+            .ack_timeout(ACK_WAIT)
+            .max_ack_inflight(2 * BATCH_MESSAGES_MAX)
+            .timeout(ACK_WAIT)
+            .build(client);
+        let handle = jetstream.get_stream_no_info(name).await.map_err(|source| crate::Error::Stream {
+            name: name.to_owned(),
+            source: Box::new(source),
+        })?;
+        let (sender, receiver) = mpsc::channel(COMMITS_WAITING_MAX);
+        Ok((Appender { commits: sender }, Writer { commits: receiver, stream: Stream { jetstream, handle } }))
+    }
+
+    /// Stores `commit`. Returns when it is on disk, is known not to be, or cannot be known in time.
+    pub(crate) async fn append(&self, commit: Commit) -> Result<Stored, AppendError> {
+        let (answer, stored) = oneshot::channel();
+        self.commits.try_send((commit, answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AppendError::Busy(COMMITS_WAITING_MAX),
+            mpsc::error::TrySendError::Closed(_) => {
+                AppendError::Unavailable { reason: "the node stops".to_owned(), may_have_happened: false }
+            }
+        })?;
+        stored.await.unwrap_or_else(|_| {
+            Err(AppendError::Unavailable { reason: "the node stopped".to_owned(), may_have_happened: true })
+        })
+    }
+}
+
+/// A commit between its arrival and its answer.
+struct Open {
+    commit: Commit,
+    answer: Answer,
+    deadline: Instant,
+    /// Whether an attempt ended without an answer.
+    uncertain: bool,
+}
+
+/// What became of one dispatch.
+enum Ended {
+    /// One result per commit.
+    Known(Dispatch, Vec<(Open, Result<Stored, AppendError>)>),
+    /// The commits go again, each by itself.
+    Split(Dispatch, Vec<(Open, Waiting)>),
+}
+
+/// What one attempt said.
+enum Attempt {
+    Stored { last: u64, duplicate: bool },
+    Conflict,
+    ContainsDuplicate,
+    Refused(String),
+    /// Not stored, worth another attempt.
+    NotNow(String),
+    /// Perhaps stored.
+    Unknown(String),
+}
+
+impl Writer {
+    /// Writes until every handle is gone or `stop` is cancelled, then ends what is in flight.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut schedule = Schedule::default();
+        let mut open: HashMap<Ticket, Open> = HashMap::new();
+        let mut in_flight: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
+        let mut next_ticket: Ticket = 0;
+        let mut incoming = Vec::new();
+        let mut closed = false;
+        loop {
+            while let Some((dispatch, waiting)) = schedule.next() {
+                let commits: Vec<(Open, Waiting)> = waiting
+                    .into_iter()
+                    .map(|w| (open.remove(&w.ticket).expect("a waiting commit is open"), w))
+                    .collect();
+                let ended = self.stream.send(dispatch, commits).await;
+                in_flight.push(ended);
+            }
+            if closed && in_flight.is_empty() && schedule.len() == 0 {
+                return;
+            }
+            let room = COMMITS_WAITING_MAX.saturating_sub(schedule.len());
+            tokio::select! {
+                Some(ended) = in_flight.next(), if !in_flight.is_empty() => match ended {
+                    Ended::Known(dispatch, results) => {
+                        schedule.done(&dispatch);
+                        for (open, result) in results {
+                            // A caller that gave up waiting is answered by its own deadline.
+                            let _ = open.answer.send(result);
+                        }
+                    }
+                    Ended::Split(dispatch, commits) => {
+                        schedule.done(&dispatch);
+                        let mut again = Vec::with_capacity(commits.len());
+                        for (commit, waiting) in commits {
+                            open.insert(waiting.ticket, commit);
+                            again.push(waiting);
+                        }
+                        schedule.put_back(again);
+                    }
+                },
+                received = self.commits.recv_many(&mut incoming, room), if !closed && room > 0 => {
+                    closed = received == 0;
+                    for (commit, answer) in incoming.drain(..) {
+                        next_ticket += 1;
+                        schedule.push(Waiting {
+                            ticket: next_ticket,
+                            entities: commit.entities.clone(),
+                            messages: commit.messages.len(),
+                            bytes: commit.bytes(),
+                            guarded: !commit.guards.is_empty(),
+                            alone: false,
+                        });
+                        let deadline = Instant::now() + RETRY_FOR_MAX;
+                        open.insert(next_ticket, Open { commit, answer, deadline, uncertain: false });
+                    }
+                }
+                () = stop.cancelled(), if !closed => self.commits.close(),
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Sends a dispatch and returns the wait for its end. The sending itself happens here, in order.
+    async fn send(&self, dispatch: Dispatch, mut commits: Vec<(Open, Waiting)>) -> BoxFuture<'static, Ended> {
+        let stream = self.clone();
+        if commits.len() == 1 {
+            let (commit, _) = commits.pop().expect("one commit");
+            let first = stream.start(&[&commit.commit]).await;
+            return Box::pin(async move {
+                let (commit, result) = stream.finish_one(commit, first).await;
+                Ended::Known(dispatch, vec![(commit, result)])
+            });
+        }
+        let started = stream.start(&commits.iter().map(|(open, _)| &open.commit).collect::<Vec<_>>()).await;
+        Box::pin(async move {
+            match Attempt::of(started).await {
+                Attempt::Stored { last, .. } => {
+                    let total: u64 = commits.iter().map(|(open, _)| open.commit.messages.len() as u64).sum();
+                    let mut first = last + 1 - total;
+                    let results = commits
+                        .into_iter()
+                        .map(|(open, _)| {
+                            let stored = Stored { first, duplicate: false };
+                            first += open.commit.messages.len() as u64;
+                            (open, Ok(stored))
+                        })
+                        .collect();
+                    Ended::Known(dispatch, results)
+                }
+                Attempt::Conflict | Attempt::ContainsDuplicate | Attempt::Refused(_) => Ended::Split(dispatch, commits),
+                Attempt::NotNow(_) => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    Ended::Split(dispatch, commits)
+                }
+                Attempt::Unknown(_) => {
+                    commits.iter_mut().for_each(|(open, _)| open.uncertain = true);
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    Ended::Split(dispatch, commits)
+                }
+            }
+        })
+    }
+
+    /// Sends the messages of `commits` as one: a plain message if there is one, else an atomic batch. What comes back
+    /// is the wait for the acknowledgement of the last message.
+    async fn start(&self, commits: &[&Commit]) -> Result<jetstream::context::PublishAckFuture, Attempt> {
+        let total: usize = commits.iter().map(|c| c.messages.len()).sum();
+        let batch = (total > 1).then(|| format!("{:032x}", rand::random::<u128>()));
+        let mut sequence = 0;
+        for commit in commits {
+            for (n, message) in commit.messages.iter().enumerate() {
+                sequence += 1;
+                let mut headers = commit.headers(n);
+                if let Some(batch) = &batch {
+                    headers.insert("Nats-Batch-Id", batch.as_str());
+                    headers.insert("Nats-Batch-Sequence", sequence.to_string());
+                }
+                if sequence < total {
+                    let client = self.jetstream.client();
+                    client
+                        .publish_with_headers(message.subject.clone(), headers, message.payload.clone())
+                        .await
+                        .map_err(|error| Attempt::NotNow(error.to_string()))?;
+                    continue;
+                }
+                if batch.is_some() {
+                    headers.insert("Nats-Batch-Commit", "1");
+                }
+                let publish = PublishMessage::build().payload(message.payload.clone()).headers(headers);
+                return self.jetstream.send_publish(message.subject.clone(), publish).await.map_err(|error| {
+                    match error.kind() {
+                        PublishErrorKind::MaxPayloadExceeded => Attempt::Refused(error.to_string()),
+                        _ => Attempt::NotNow(error.to_string()),
+                    }
+                });
+            }
+        }
+        Err(Attempt::Refused("a commit without messages".to_owned()))
+    }
+
+    /// Follows one commit to its end, sending it again where that is right.
+    async fn finish_one(
+        &self,
+        mut open: Open,
+        started: Result<jetstream::context::PublishAckFuture, Attempt>,
+    ) -> (Open, Result<Stored, AppendError>) {
+        let mut attempt = Attempt::of(started).await;
+        loop {
+            let messages = open.commit.messages.len() as u64;
+            let reason = match attempt {
+                // The server names a duplicate by the place of the message that was sent last.
+                Attempt::Stored { last, duplicate } => {
+                    return (open, Ok(Stored { first: last + 1 - messages, duplicate }));
+                }
+                Attempt::Refused(reason) => return (open, Err(AppendError::Refused(reason))),
+                Attempt::Conflict | Attempt::ContainsDuplicate => match self.look(&open.commit).await {
+                    Ok(result) => return (open, result),
+                    Err(reason) => reason,
+                },
+                Attempt::NotNow(reason) => reason,
+                Attempt::Unknown(reason) => {
+                    open.uncertain = true;
+                    reason
+                }
+            };
+            if Instant::now() >= open.deadline {
+                let may_have_happened = open.uncertain;
+                return (open, Err(AppendError::Unavailable { reason, may_have_happened }));
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+            attempt = Attempt::of(self.start(&[&open.commit]).await).await;
+        }
+    }
+
+    /// What the stream says of a commit that it refused: stored before, or overtaken. `Err` where it does not answer.
+    async fn look(&self, commit: &Commit) -> Result<Result<Stored, AppendError>, String> {
+        let index = commit.guards.first().map_or(0, |(n, _)| *n);
+        let first_id = commit.messages[index].id.to_string();
+        let guard = commit.guards.first().map(|(_, guard)| guard);
+        let (subject, after) = match guard {
+            Some(guard) => (guard.subject.as_str(), guard.sequence),
+            // Only a batch with an id that is stored comes here; its first message stands under its own subject.
+            None => (commit.messages[0].subject.as_str(), 0),
+        };
+        let mut from = after + 1;
+        for _ in 0..LOOK_MAX {
+            let next = match self.handle.direct_get_next_for_subject(subject, Some(from)).await {
+                Ok(next) => next,
+                Err(error) if error.kind() == jetstream::stream::DirectGetErrorKind::NotFound => break,
+                Err(error) => return Err(error.to_string()),
+            };
+            let id = next.headers.get(async_nats::header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned());
+            if id.as_deref() == Some(first_id.as_str()) {
+                let first = next.sequence - index as u64;
+                return Ok(Ok(Stored { first, duplicate: true }));
+            }
+            if guard.is_some() {
+                break;
+            }
+            from = next.sequence + 1;
+        }
+        if guard.is_none() {
+            return Ok(Err(AppendError::Refused("one of its messages has an id that is stored already".to_owned())));
+        }
+        match self.handle.direct_get_last_for_subject(subject).await {
+            Ok(last) => Ok(Err(AppendError::Conflict { actual: last.sequence })),
+            Err(error) if error.kind() == jetstream::stream::DirectGetErrorKind::NotFound => {
+                Ok(Err(AppendError::Conflict { actual: 0 }))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Attempt {
+    async fn of(started: Result<jetstream::context::PublishAckFuture, Attempt>) -> Attempt {
+        let ack = match started {
+            Ok(ack) => ack.await,
+            Err(attempt) => return attempt,
+        };
+        let error = match ack {
+            Ok(ack) => return Attempt::Stored { last: ack.sequence, duplicate: ack.duplicate },
+            Err(error) => error,
+        };
+        let server = std::error::Error::source(&error)
+            .and_then(|source| source.downcast_ref::<jetstream::Error>())
+            .map(|server| (server.error_code(), server.to_string()));
+        match (error.kind(), server) {
+            (_, Some((ErrorCode(code), _))) if WRONG_LAST_SEQUENCE.contains(&code) => Attempt::Conflict,
+            (_, Some((ErrorCode::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE, _))) => Attempt::ContainsDuplicate,
+            (_, Some((code, text))) if is_transient(code) => Attempt::NotNow(text),
+            (_, Some((_, text))) => Attempt::Refused(text),
+            (PublishErrorKind::StreamNotFound, None) => Attempt::NotNow("no stream answers there".to_owned()),
+            (_, None) => Attempt::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// Refusals that pass: the server is starting, short of resources, or busy with other batches.
+fn is_transient(code: ErrorCode) -> bool {
+    [
+        ErrorCode::CLUSTER_NOT_AVAILABLE,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::JETSTREAM_NOT_ENABLED,
+        ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
+        ErrorCode::STREAM_TOO_MANY_REQUESTS,
+        ErrorCode::ATOMIC_PUBLISH_INCOMPLETE_BATCH,
+        ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT,
+    ]
+    .contains(&code)
+}

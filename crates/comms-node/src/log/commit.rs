@@ -1,0 +1,84 @@
+//! What is written to a stream as one: messages that are stored together, in order, or not at all.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use comms_msg::MsgId;
+
+/// Messages in one commit at most: more is a bulk load, not the effect of one command.
+pub(crate) const COMMIT_MESSAGES_MAX: usize = 100;
+
+/// One message to store.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredMessage {
+    pub(crate) subject: String,
+    pub(crate) id: MsgId,
+    pub(crate) payload: Bytes,
+    /// Seconds after which the server drops it; events have none and stay.
+    pub(crate) ttl_s: Option<u64>,
+}
+
+/// What must hold in the stream when the commit is stored: the last message under `subject`, which may hold
+/// wildcards, has this sequence; 0 is no message at all.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    pub(crate) subject: String,
+    pub(crate) sequence: u64,
+}
+
+/// One commit. Never empty.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    /// The entities its order matters to.
+    pub(crate) entities: Vec<Box<str>>,
+    /// What is expected, each on the first message of its entity.
+    pub(crate) guards: Vec<(usize, Guard)>,
+    pub(crate) messages: Vec<StoredMessage>,
+}
+
+impl Commit {
+    pub(crate) fn bytes(&self) -> usize {
+        self.messages.iter().map(|m| m.payload.len() + m.subject.len()).sum()
+    }
+
+    /// The headers of message `n`: its id for the server's window of duplicates, and its expectation.
+    pub(crate) fn headers(&self, n: usize) -> HeaderMap {
+        let message = &self.messages[n];
+        let mut headers = HeaderMap::new();
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, message.id.to_string());
+        if let Some(seconds) = message.ttl_s {
+            headers.insert("Nats-TTL", format!("{seconds}s"));
+        }
+        if let Some((_, guard)) = self.guards.iter().find(|(at, _)| *at == n) {
+            headers.insert("Nats-Expected-Last-Subject-Sequence", guard.sequence.to_string());
+            if guard.subject != message.subject {
+                headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", guard.subject.clone());
+            }
+        }
+        headers
+    }
+}
+
+/// Where a commit stands: `first` and the following, one message each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) first: u64,
+    /// It stood there before this call.
+    pub(crate) duplicate: bool,
+}
+
+/// Why a commit is not stored, or not known to be.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum AppendError {
+    /// Somebody wrote to the entity in between. `actual` is the sequence of its last message, 0 for none.
+    #[error("the entity moved on: its last event is at {actual}")]
+    Conflict { actual: u64 },
+    /// As many commits wait as may; nothing was sent.
+    #[error("{0} commits wait already")]
+    Busy(usize),
+    /// The stream did not answer within the time for retries.
+    #[error("the event log does not answer: {reason}")]
+    Unavailable { reason: String, may_have_happened: bool },
+    /// The server refuses this commit as it is.
+    #[error("the event log refused it: {0}")]
+    Refused(String),
+}

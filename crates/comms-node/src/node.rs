@@ -1,0 +1,330 @@
+//! A running node: everything it is made of, started in order and stopped in order.
+//!
+//! Started: folder, definition, keys; nats-server; connections; streams and consumers; content; the log, read back;
+//! then doors and gateway, and at last the file by which clients find it. Stopped the other way round: clients no longer
+//! find it; doors and gateway take nothing new and end what they have; the log writes what it took; connections close;
+//! nats-server ends.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use comms_domain::{Change, Domain, Layout, NodeId, Role, nats_conf};
+use comms_store::{Blocks, Grants};
+use futures::FutureExt;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+
+use crate::access::Access;
+use crate::administration::{Administration, ServerConfiguration, admit};
+use crate::connections::Connections;
+use crate::current::Current;
+use crate::definition::{DOMAIN_TOML, Sources};
+use crate::door::Doors;
+use crate::facts::Facts;
+use crate::folder::{Folder, Held, NodeFile};
+use crate::gateway::{Admin, Gateway, Tokens};
+use crate::keys::Keys;
+use crate::log::{EventLog, LogNames};
+use crate::options::{Bridge, Nats, Options};
+use crate::server::{Binary, Managed, Place, READY_WITHIN, ServerSpec};
+use crate::tasks::{TaskFailure, Tasks};
+use crate::{Error, external, provision};
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    administration: Arc<Administration>,
+    server: Option<Arc<Managed>>,
+    connections: Connections,
+    /// Doors and gateway: what takes from outside.
+    front: Tasks,
+    /// The writers of the log: what must end after the front.
+    back: Tasks,
+    grace: Duration,
+    summary: Summary,
+}
+
+/// What a person wants to know of a node that has started.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The definition in force.
+    pub domain: Arc<Domain>,
+    /// The node's name.
+    pub node: String,
+    /// Where nats-server listens.
+    pub nats: String,
+    /// Its version; none where it does not tell.
+    pub nats_version: Option<String>,
+    /// Whether it says that it syncs before it acknowledges. A server that cannot be asked counts as one that does not.
+    pub is_syncing: bool,
+    /// Whether the server is the node's own.
+    pub is_managed: bool,
+    /// Where the node's own HTTP listens.
+    pub http: String,
+    /// The folder of its files.
+    pub folder: std::path::PathBuf,
+    /// What this setup cannot promise, in words.
+    pub warnings: Vec<String>,
+}
+
+impl Node {
+    /// Starts a node and returns when it serves: everything is bound, and clients find it.
+    ///
+    /// # Errors
+    /// What keeps it from serving. Nothing of it runs then.
+    pub async fn start(options: Options) -> Result<Node, Error> {
+        let folder = Folder::beside(&options.folder)?;
+        let sources = Sources::read(&folder.home().join(DOMAIN_TOML))?;
+        let domain = sources.parse()?;
+        let held = folder.hold()?;
+        let (name, secret) = held.identity(options.name.as_ref())?;
+        let id = NodeId { name, secret: *secret.bytes(), role: role(&options.bridge) };
+        let layout = Layout::of(&domain, &id);
+        let keys = Keys::load_or_make(&folder, &layout)?;
+        let listener = TcpListener::bind(options.http)
+            .await
+            .map_err(|source| Error::Listen { what: "the node's HTTP", address: options.http.to_string(), source })?;
+        let http = format!("http://{}", listener.local_addr().map_err(|source| Error::Listen {
+            what: "the node's HTTP",
+            address: options.http.to_string(),
+            source,
+        })?);
+        let (server, configure) = match &options.nats {
+            Nats::Managed(listen) => {
+                let (server, configure) = manage(&folder, &id, &layout, &keys, *listen, &options).await?;
+                (Some(Arc::new(server)), configure)
+            }
+            Nats::External { url } => {
+                external::prepare(&folder, &layout, &keys)?;
+                external::wait_until_enforced(url, &domain, &layout, &keys).await?;
+                (None, ServerConfiguration(nats_conf::ServerOptions::new("", options.http, "")))
+            }
+        };
+        let started = Self::serve(&options, &folder, held, id, layout, keys, domain, &sources, listener, http, server.clone(), configure).await;
+        if started.is_err()
+            && let Some(server) = server.and_then(Arc::into_inner)
+        {
+            server.stop(options.grace).await;
+        }
+        started
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what `start` made, in the order it was made")]
+    async fn serve(
+        options: &Options,
+        folder: &Folder,
+        held: Held,
+        id: NodeId,
+        layout: Layout,
+        keys: Keys,
+        domain: Domain,
+        sources: &Sources,
+        listener: TcpListener,
+        http: String,
+        server: Option<Arc<Managed>>,
+        configure: ServerConfiguration,
+    ) -> Result<Node, Error> {
+        let nats = match (&server, &options.nats) {
+            (Some(server), _) => server.url(),
+            (None, Nats::External { url }) => url.clone(),
+            (None, Nats::Managed(listen)) => format!("nats://{listen}"),
+        };
+        let connections = Connections::open(std::slice::from_ref(&nats), &keys).await?;
+        let jetstream = jetstream::new(connections.domain.clone());
+        let tokens = Tokens::default();
+        admit(&tokens, &layout, &keys);
+        let former = Sources::applied(folder)?.map(|applied| applied.parse()).transpose()?;
+        let current = Current::new(former.unwrap_or_else(|| domain.clone()));
+        let administration = Arc::new(Administration {
+            held,
+            id: id.clone(),
+            current: current.clone(),
+            tokens: tokens.clone(),
+            jetstream: jetstream.clone(),
+            server: server.clone(),
+            configure,
+            doors: OnceLock::new(),
+            announced: Mutex::new(None),
+        });
+        let orphans = administration.orphaned(&Change::between(&current.get(), &domain)).await?;
+        if !orphans.is_empty() {
+            return Err(Error::Orphans { found: orphans });
+        }
+        provision::apply(&jetstream, &layout).await?;
+        current.replace(domain.clone());
+        sources.keep(&administration.held)?;
+        let (blocks, access) = content(&folder.content(), &current)?;
+        let names = LogNames {
+            domain: domain.name.to_string(),
+            event_stream: format!("EVENT_{}", id.name),
+            command_stream: format!("COMMAND_{}", id.name),
+        };
+        let (log, writers) = EventLog::open(connections.domain.clone(), names).await?;
+        let back = Tasks::new();
+        for (name, writer) in ["event log", "command queue"].into_iter().zip(writers) {
+            let stop = back.token();
+            back.essential(name, writer.run(stop).map(Ok::<(), std::convert::Infallible>));
+        }
+        let doors = Arc::new(Doors::new(current.clone(), layout, log, access.clone(), blocks.clone(), connections.services.clone(), id.name.to_string(), http.clone()));
+        let requests = doors.open().await?;
+        administration.doors.set(doors.clone()).expect("the doors are opened once");
+        let front = Tasks::new();
+        let stop = front.token();
+        front.essential("doors", doors.serve(requests, stop).map(Ok::<(), std::convert::Infallible>));
+        let stop = front.token();
+        let admin = admin(&administration, &connections);
+        front.essential(
+            "gateway",
+            Gateway::serve(current.clone(), access, blocks, tokens, admin, listener, async move { stop.cancelled().await }),
+        );
+        let file = NodeFile {
+            domain: domain.name.to_string(),
+            node: id.name.to_string(),
+            pid: std::process::id(),
+            nats: nats.clone(),
+            http: http.clone(),
+            definition: domain.digest(),
+        };
+        administration.held.announce(&file)?;
+        *administration.announced.lock().await = Some(file);
+        let facts = match &connections.sys {
+            Some(system) => Facts::ask(system).await.ok(),
+            None => None,
+        };
+        let summary = Summary {
+            node: id.name.to_string(),
+            nats,
+            nats_version: facts.as_ref().map(|f| f.version.clone()),
+            is_syncing: facts.as_ref().is_some_and(|f| f.is_syncing),
+            is_managed: server.is_some(),
+            http,
+            folder: folder.root().to_owned(),
+            warnings: warnings(&domain, facts.as_ref(), server.is_some()),
+            domain: Arc::new(domain),
+        };
+        Ok(Node { administration, server, connections, front, back, grace: options.grace, summary })
+    }
+
+    /// What there is to know of the node as it started.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Returns when something the node cannot do without has ended.
+    pub async fn failed(&self) -> TaskFailure {
+        tokio::select! {
+            failure = self.front.failed() => failure,
+            failure = self.back.failed() => failure,
+        }
+    }
+
+    /// Stops in order and returns the names of what had to be ended by force.
+    pub async fn shutdown(self) -> Vec<String> {
+        if let Err(error) = self.administration.held.withdraw() {
+            tracing::warn!(%error, "clients may still look for this node");
+        }
+        let mut forced = self.front.stop(self.grace).await;
+        forced.extend(self.back.stop(self.grace).await);
+        self.connections.close().await;
+        drop(self.administration);
+        if let Some(server) = self.server.and_then(Arc::into_inner)
+            && server.stop(self.grace).await == crate::server::Ending::Killed
+        {
+            forced.push("nats-server".to_owned());
+        }
+        forced
+    }
+}
+
+fn role(bridge: &Bridge) -> Role {
+    match bridge {
+        Bridge::None => Role::Standalone,
+        Bridge::Hub { leafs, .. } => Role::Hub { leafs: leafs.clone() },
+        Bridge::Leaf { hub, siblings, .. } => Role::Leaf { hub: hub.clone(), siblings: siblings.clone() },
+    }
+}
+
+async fn manage(
+    folder: &Folder,
+    id: &NodeId,
+    layout: &Layout,
+    keys: &Keys,
+    listen: std::net::SocketAddr,
+    options: &Options,
+) -> Result<(Managed, ServerConfiguration), Error> {
+    let binary = Binary::find(folder.home())?;
+    let place = Place::new(folder.nats());
+    let mut server_options = place.options(id.name.as_str(), listen);
+    match &options.bridge {
+        Bridge::None => {}
+        Bridge::Hub { listen, .. } => server_options.leaf_listen = Some(*listen),
+        Bridge::Leaf { url, seed_file, .. } => {
+            let seed_file = seed_file.to_string_lossy().into_owned();
+            server_options.remote = Some(nats_conf::Remote { url: url.clone(), seed_file });
+        }
+    }
+    let mut configure = ServerConfiguration(server_options);
+    let spec = ServerSpec {
+        binary,
+        guard: options.guard.clone(),
+        place,
+        configuration: configure.text(layout, keys)?,
+        listen,
+        ready_within: READY_WITHIN,
+    };
+    let server = Managed::start(spec, keys).await?;
+    // A reload must name the port that the server has, whatever was asked for.
+    configure.0.listen.set_port(server.port());
+    Ok((server, configure))
+}
+
+fn content(folder: &Path, current: &Current) -> Result<(Blocks, Arc<Access>), Error> {
+    let opened = |e: comms_store::Error| Error::Request { doing: format!("open the content in {}", folder.display()), source: Box::new(e) };
+    let blocks = Blocks::open(folder).map_err(opened)?;
+    let grants = Grants::open(folder).map_err(opened)?;
+    Ok((blocks.clone(), Arc::new(Access::new(current.clone(), blocks, grants))))
+}
+
+fn admin(administration: &Arc<Administration>, connections: &Connections) -> Admin {
+    let (planning, applying, connections) = (administration.clone(), administration.clone(), connections.clone());
+    Admin {
+        plan: Box::new(move |definition| {
+            let administration = planning.clone();
+            async move { administration.plan(definition).await }.boxed()
+        }),
+        apply: Box::new(move |(by, definition)| {
+            let administration = applying.clone();
+            async move { administration.apply(by, definition).await }.boxed()
+        }),
+        health: Box::new(move |()| {
+            let up = connections.are_up();
+            async move { Ok(json!({ "ok": up })) }.boxed()
+        }),
+    }
+}
+
+/// What this setup cannot promise.
+fn warnings(domain: &Domain, facts: Option<&Facts>, is_managed: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if domain.content.copies > 1 {
+        warnings.push(format!(
+            "copies   {} wanted, 1 possible: this is one machine. Nothing survives the loss of its disk.",
+            domain.content.copies
+        ));
+    }
+    match facts {
+        Some(facts) if !facts.is_syncing => warnings.push(
+            "writes   nats-server acknowledges before it syncs: a power failure can lose what was acknowledged; set sync_interval: always"
+                .to_owned(),
+        ),
+        None if !is_managed => warnings.push(
+            "writes   nats-server cannot be asked whether it syncs before it acknowledges: count on losing the last 2 minutes in a power failure"
+                .to_owned(),
+        ),
+        Some(_) | None => {}
+    }
+    warnings
+}

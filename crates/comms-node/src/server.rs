@@ -1,0 +1,298 @@
+//! The nats-server that this node starts, keeps running and ends.
+//!
+//! [`Managed::start`] returns when the server answers as the one that was configured: the node's user of the system
+//! account has connected and the server has told its configuration's digest. From then on a server that dies is
+//! started again, with growing pauses, on the same port; [`Managed::state`] shows what is going on. It ends with
+//! [`Managed::stop`], when the value is dropped, or with the node ([`crate::guard`]).
+//!
+//! The thread that starts the server also awaits it, because the kernel counts that thread as its parent. It is the
+//! one thing of the node that is not spawned through [`crate::tasks`].
+
+mod binary;
+mod leash;
+mod leftover;
+mod place;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use comms_domain::Account;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::connections::{self, Lifetime};
+use crate::facts::Facts;
+use crate::guard::Guard;
+use crate::keys::Keys;
+use crate::pace::Pace;
+use crate::{Error, folder};
+
+pub use self::binary::{Binary, INSTALL, VERSION_MIN, Version};
+pub(crate) use self::leash::{Leash, Order};
+pub use self::place::Place;
+use self::supervisor::{Launch, Supervisor};
+
+/// How long a server may take to come up: it reads its whole store first, which is slow when the store is large.
+pub const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server may take to read a new configuration; it does so in milliseconds.
+const RELOAD_WITHIN: Duration = Duration::from_secs(5);
+/// How long the system may take to end a process that was killed; longer, and its disk hangs.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
+/// One try to connect while the server comes up. On loopback it takes milliseconds or fails at once.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct ServerSpec {
+    /// The program.
+    pub binary: Binary,
+    /// How it is bound to the life of this node.
+    pub guard: Guard,
+    /// Where its files are. One server at a time.
+    pub place: Place,
+    /// Its configuration: [`comms_domain::nats_conf::server`] with [`Place::options`].
+    pub configuration: String,
+    /// The address in that configuration. With port 0 the system chooses a port, which is kept as long as the
+    /// [`Managed`] lives.
+    pub listen: SocketAddr,
+    /// How long it may take to come up.
+    pub ready_within: Duration,
+}
+
+/// What the server is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not started yet.
+    Starting,
+    /// The process runs. Clients reconnect when it listens.
+    Running {
+        /// Its process.
+        pid: u32,
+        /// How often it had to be started again.
+        restarts: u32,
+    },
+    /// It ended by itself and will be started again.
+    Down {
+        /// How it ended.
+        why: String,
+        /// How often it had to be started again.
+        restarts: u32,
+        /// The pause before the next start.
+        again_in: Duration,
+    },
+    /// It was stopped and stays so.
+    Stopped,
+}
+
+/// The digest of a configuration, as nats-server computes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest(pub String);
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, after it was asked to.
+    Orderly,
+    /// It did not end within its grace period and was killed. What it acknowledged is on the disk.
+    Killed,
+}
+
+/// A running nats-server. Dropping it kills the server; [`Managed::stop`] is the orderly way.
+#[derive(Debug)]
+pub struct Managed {
+    spec: ServerSpec,
+    port: u16,
+    system: async_nats::Client,
+    supervisor: Supervisor,
+    /// The configuration in force. Held while it is being replaced.
+    configuration: Mutex<String>,
+}
+
+impl Managed {
+    /// Starts the server and waits until it answers as the node's system user.
+    ///
+    /// A server that a dead node left behind in the same place is ended first. Nothing runs when this fails; the
+    /// error carries the last lines of the server's log.
+    pub async fn start(spec: ServerSpec, keys: &Keys) -> Result<Managed, Error> {
+        folder::make_private(spec.place.folder())?;
+        leftover::end(&spec.place).await?;
+        spec.place.write_configuration(&spec.configuration)?;
+        let supervisor = Supervisor::start(Launch {
+            binary: spec.binary.path.clone(),
+            guard: spec.guard.clone(),
+            place: spec.place.clone(),
+        })?;
+        match ready(&spec, &supervisor, keys).await {
+            Ok((port, system)) => {
+                supervisor.keep_port(port);
+                let configuration = Mutex::new(spec.configuration.clone());
+                Ok(Managed { spec, port, system, supervisor, configuration })
+            }
+            Err(error) => {
+                supervisor.stop(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where clients on this machine connect.
+    pub fn url(&self) -> String {
+        url(self.spec.listen, self.port)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        match *self.supervisor.state().borrow() {
+            State::Running { pid, .. } => Some(pid),
+            State::Starting | State::Down { .. } | State::Stopped => None,
+        }
+    }
+
+    /// What it is doing, now and from now on.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.supervisor.state()
+    }
+
+    /// A connection as the node's user of the system account, which comes back after every restart.
+    pub fn system(&self) -> &async_nats::Client {
+        &self.system
+    }
+
+    /// What the server says of itself.
+    pub async fn facts(&self) -> Result<Facts, Error> {
+        Facts::ask(&self.system).await
+    }
+
+    /// Puts a new configuration in force without disconnecting anyone whose rights allow what they do.
+    ///
+    /// A configuration that the server refuses changes nothing. When this returns well, the server has said that it
+    /// runs on this very configuration. Two calls wait for each other.
+    pub async fn reload(&self, configuration: &str) -> Result<Digest, Error> {
+        let mut in_force = self.configuration.lock().await;
+        let digest = self.check(configuration).await?;
+        let log_from = self.spec.place.log_length();
+        self.spec.place.write_configuration(configuration)?;
+        // A server that is down right now reads the file when it is started again.
+        self.supervisor.order(Order::Reload);
+        if self.runs_on(&digest).await {
+            in_force.clear();
+            in_force.push_str(configuration);
+            return Ok(digest);
+        }
+        self.spec.place.write_configuration(&in_force)?;
+        self.supervisor.order(Order::Reload);
+        let log = self.spec.place.log_tail(log_from);
+        Err(Error::ConfigurationUnconfirmed { within: RELOAD_WITHIN, log })
+    }
+
+    /// Ends the server: it is asked to, and killed when it has not ended within `grace`.
+    pub async fn stop(self, grace: Duration) -> Ending {
+        // Nobody is to be told about the end of a connection that ends on purpose.
+        if let Err(error) = self.system.drain().await {
+            tracing::debug!(%error, "the system connection was gone already");
+        }
+        self.supervisor.stop(grace).await
+    }
+
+    /// Lets the server read a configuration without using it, and tells its digest.
+    async fn check(&self, configuration: &str) -> Result<Digest, Error> {
+        let candidate = self.spec.place.write_candidate(configuration)?;
+        let binary = self.spec.binary.clone();
+        let checked = tokio::task::spawn_blocking(move || binary.check(&candidate)).await;
+        match checked.expect("a check does not panic") {
+            Ok(digest) => Ok(Digest(digest)),
+            Err(log) => Err(Error::ConfigurationRefused { log }),
+        }
+    }
+
+    async fn runs_on(&self, digest: &Digest) -> bool {
+        let deadline = Instant::now() + RELOAD_WITHIN;
+        let mut pace = Pace::default();
+        loop {
+            if let Ok(facts) = self.facts().await
+                && facts.configuration.as_ref() == Some(&digest.0)
+            {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            sleep(pace.next_pause()).await;
+        }
+    }
+}
+
+/// Waits until the server that was just started answers, and tells its port.
+async fn ready(
+    spec: &ServerSpec,
+    supervisor: &Supervisor,
+    keys: &Keys,
+) -> Result<(u16, async_nats::Client), Error> {
+    let failed = |why: String| Error::Server { why, log: spec.place.log_tail(supervisor.log_from()) };
+    let mut state = supervisor.state();
+    let ended = async {
+        let ended = state.wait_for(|state| matches!(state, State::Down { .. } | State::Stopped)).await;
+        match ended.as_deref() {
+            Ok(State::Down { why, .. }) => why.clone(),
+            _ => String::from("it was stopped"),
+        }
+    };
+    let answering = timeout(spec.ready_within, answers(spec, supervisor, keys));
+    tokio::select! {
+        why = ended => Err(failed(why)),
+        answer = answering => match answer {
+            Ok(answer) => answer,
+            Err(_) => Err(failed(format!("it did not answer within {} s", spec.ready_within.as_secs()))),
+        },
+    }
+}
+
+async fn answers(
+    spec: &ServerSpec,
+    supervisor: &Supervisor,
+    keys: &Keys,
+) -> Result<(u16, async_nats::Client), Error> {
+    // Not before: until then the file of ports may be that of an earlier server.
+    let mut state = supervisor.state();
+    let _ = state.wait_for(|state| matches!(state, State::Running { .. })).await;
+    let mut pace = Pace::default();
+    let port = loop {
+        if let Some(port) = spec.place.port() {
+            break port;
+        }
+        sleep(pace.next_pause()).await;
+    };
+    let url = url(spec.listen, port);
+    loop {
+        let connecting =
+            connections::connect(&url, Account::Sys, keys.own(Account::Sys), "system", Lifetime::Lasting);
+        if let Ok(Ok(system)) = timeout(CONNECT_WITHIN, connecting).await
+            && Facts::ask(&system).await.is_ok()
+        {
+            return Ok((port, system));
+        }
+        sleep(pace.next_pause()).await;
+    }
+}
+
+/// Where a server that listens on `listen` is reached from this machine.
+fn url(listen: SocketAddr, port: u16) -> String {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    format!("nats://{}", SocketAddr::new(ip, port))
+}
+
+/// What ends the supervisor's thread, and how long to wait for it. See [`Supervisor::stop`].
+type Stop = (mpsc::Sender<()>, JoinHandle<()>);

@@ -1,0 +1,109 @@
+//! Bytes of any length into blocks, in constant memory.
+//!
+//! One lane collects what arrives and has it hashed on a thread for such work; beside it up to
+//! [`FILE_WRITES_MAX`] finished blocks are on their way to the disk. When the disk is slow the lane waits, and so
+//! does whoever sends.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use comms_content::{Block, File, Importer};
+use futures::stream::{FuturesUnordered, Stream, StreamExt};
+
+use crate::limits::{FILE_WRITES_MAX, HASH_BATCH_BYTES, HASH_BATCH_PIECES};
+use crate::{Blocks, Error, Result};
+
+impl Blocks {
+    /// Keeps a stream of bytes as a file. When this returns, every block of it is durable.
+    ///
+    /// If the stream ends with an error, or the future is dropped, nothing refers to what was written so far:
+    /// whole blocks without a root.
+    ///
+    /// # Errors
+    /// The stream's own, and those of [`Blocks::put`].
+    pub async fn put_file<S, E>(&self, source: S) -> Result<File, E>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: From<Error>,
+    {
+        let mut source = pin!(source.fuse());
+        let mut importer = Importer::new();
+        let mut writes = FuturesUnordered::new();
+        loop {
+            let mut step = pin!(async {
+                let batch = collect(&mut source).await?;
+                Ok::<_, E>(import(importer, batch).await?)
+            });
+            let imported = loop {
+                tokio::select! {
+                    biased;
+                    imported = &mut step => break imported?,
+                    Some(written) = writes.next() => written?,
+                }
+            };
+            for block in imported.blocks {
+                while writes.len() >= FILE_WRITES_MAX {
+                    writes.next().await.transpose()?;
+                }
+                writes.push(async move { self.put(&block).await });
+            }
+            match imported.rest {
+                Rest::More(rest) => importer = rest,
+                Rest::Whole(file) => {
+                    while let Some(written) = writes.next().await {
+                        written?;
+                    }
+                    return Ok(file);
+                }
+            }
+        }
+    }
+}
+
+/// Some bytes of the stream, in the pieces they came in.
+struct Batch {
+    pieces: Vec<Bytes>,
+    last: bool,
+}
+
+/// What has become of a batch.
+struct Imported {
+    blocks: Vec<Block>,
+    rest: Rest,
+}
+
+enum Rest {
+    More(Importer),
+    Whole(File),
+}
+
+/// Takes from the stream until there is work enough for a thread.
+async fn collect<E>(source: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin)) -> Result<Batch, E> {
+    let mut pieces = Vec::new();
+    let mut bytes = 0;
+    while bytes < HASH_BATCH_BYTES && pieces.len() < HASH_BATCH_PIECES {
+        match source.next().await {
+            Some(piece) => {
+                let piece = piece?;
+                bytes += piece.len();
+                pieces.push(piece);
+            }
+            None => return Ok(Batch { pieces, last: true }),
+        }
+    }
+    Ok(Batch { pieces, last: false })
+}
+
+/// Hashes a batch, away from the threads that serve others.
+async fn import(mut importer: Importer, batch: Batch) -> Result<Imported> {
+    tokio::task::spawn_blocking(move || {
+        let mut blocks = Vec::new();
+        for piece in batch.pieces {
+            importer.push(piece, &mut blocks);
+        }
+        let rest = if batch.last { Rest::Whole(importer.finish(&mut blocks)) } else { Rest::More(importer) };
+        Imported { blocks, rest }
+    })
+    .await
+    .map_err(|source| Error::io("hash a block", source))
+}

@@ -1,0 +1,148 @@
+//! A folder of shards whose own entries are durable, with `object_store` over it.
+//!
+//! `object_store` syncs a file and the folder it lands in. It cannot know whether a folder that it finds has been
+//! synced into *its* parent: with two writers, the second finds the folder that the first has just made and not yet
+//! synced. So shards are made and synced here, before anything is written into them, and [`Folder::sync`] is for who finds
+//! a file in place and must not answer before its entry is durable.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use comms_content::Cid;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Location;
+
+use crate::{Error, Result};
+
+/// The hash function of everything that is stored.
+const SHA2_256: u64 = 0x12;
+
+/// One folder with up to 1,024 shards.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Writes with syncing on.
+    pub(crate) objects: LocalFileSystem,
+    root: PathBuf,
+    /// Shards whose entry is on the disk.
+    shards: Mutex<HashSet<String>>,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there, and removes what a crash left half-written in its shards.
+    ///
+    /// Blocks; one process at a time may have a folder open.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let io = |source| Error::io("prepare its folder", source);
+        make(root).map_err(io)?;
+        let shards = sweep(root).map_err(io)?;
+        sync(root).map_err(io)?;
+        let objects = LocalFileSystem::new_with_prefix(root)
+            .map_err(|source| Error::io("open its folder", source))?
+            .with_fsync(true);
+        Ok(Self { objects, root: root.to_owned(), shards: Mutex::new(shards) })
+    }
+
+    /// Makes sure that the shard of `name` is there and will be after a crash. To be called before each write.
+    pub(crate) async fn prepare(&self, name: &str) -> Result<()> {
+        let shard = shard(name);
+        if self.shards().contains(shard) {
+            return Ok(());
+        }
+        let path = self.root.join(shard);
+        blocking(move || make(&path)).await?;
+        self.shards().insert(shard.to_owned());
+        Ok(())
+    }
+
+    fn shards(&self) -> MutexGuard<'_, HashSet<String>> {
+        // A set has no state between two statements that a panic could leave wrong.
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where `name` (the text of a CID) lives.
+    pub(crate) fn location(&self, name: &str) -> Location {
+        Location::from_iter([shard(name), name])
+    }
+
+    /// Makes every entry of the shard of `name` durable.
+    pub(crate) async fn sync(&self, name: &str) -> Result<()> {
+        let shard = self.root.join(shard(name));
+        blocking(move || sync(&shard)).await
+    }
+
+    /// Makes every entry of the folder `name` durable, and the entry of that folder.
+    pub(crate) async fn sync_within(&self, name: &str) -> Result<()> {
+        let shard = self.root.join(shard(name));
+        let folder = shard.join(name);
+        blocking(move || sync(&folder).and_then(|()| sync(&shard))).await
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<()> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|source| Error::io("sync a folder", source))?
+        .map_err(|source| Error::io("sync a folder", source))
+}
+
+/// The two digits before the last: the last one carries fewer than five bits of the digest, and the first ones are
+/// the same in every CID.
+fn shard(name: &str) -> &str {
+    &name[name.len() - 3..name.len() - 1]
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder and those above it; its own entry is durable afterwards, even if it was there before.
+fn make(folder: &Path) -> io::Result<()> {
+    let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) else {
+        return fs::create_dir_all(folder);
+    };
+    if !above.try_exists()? {
+        make(above)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync(above),
+    }
+}
+
+/// Removes files that were being written when a process died, and answers which shards there are. `object_store`
+/// writes beside the final name, with `#` and a number, and renames; such a file belongs to nobody after a start.
+fn sweep(root: &Path) -> io::Result<HashSet<String>> {
+    let mut shards = HashSet::new();
+    for shard in fs::read_dir(root)? {
+        let shard = shard?;
+        if !shard.file_type()?.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(shard.path())? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().contains(&b'#') && entry.file_type()?.is_file() {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        shards.extend(shard.file_name().into_string());
+    }
+    Ok(shards)
+}
+
+/// The text of a CID by which its file or folder is named: base32, whatever version was asked for.
+pub(crate) fn name(cid: &Cid) -> String {
+    cid.with_codec(cid.codec()).to_string()
+}
+
+/// Refuses what is never here: only SHA-256 is, since what cannot be verified is not served, and an identity CID is its
+/// own content.
+pub(crate) fn storable(cid: &Cid) -> Result<()> {
+    if cid.hash_code() == SHA2_256 && cid.digest().len() == 32 {
+        Ok(())
+    } else {
+        Err(comms_content::Error::Hash { code: cid.hash_code() }.into())
+    }
+}

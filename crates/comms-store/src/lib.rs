@@ -1,0 +1,20 @@
+//! Blocks on a local disk, and the records of who may read them.
+//!
+//! [`Blocks`] keeps blocks by multihash, durable before it answers and verified at every read. [`Grants`] keeps
+//! why somebody may read a content: who put it, and which types of messages carry it. Neither knows the
+//! domain: whoever asks on behalf of a service decides with both in hand.
+//!
+//! Both write through `object_store` with its syncing on. What that leaves to the caller, the entries of folders
+//! it did not create itself, is done by `folder`.
+
+mod blocks;
+mod cache;
+mod error;
+mod file;
+mod folder;
+mod grants;
+pub mod limits;
+
+pub use blocks::Blocks;
+pub use error::{Error, Result};
+pub use grants::{Grant, Grants};

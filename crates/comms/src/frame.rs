@@ -1,0 +1,129 @@
+//! Several CBOR items as one: the payload that a line of waiting messages leaves as.
+//!
+//! One item travels as itself, several as a CBOR array. Items are written straight into the payload; the array's
+//! header goes into room kept free before them, so nothing is copied when the frame is closed. Pure.
+
+use bytes::Bytes;
+
+use crate::limits::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX};
+
+/// The array headers used here have one byte (up to 23 items) or two (up to 255).
+const HEADER_ROOM: usize = 2;
+const ARRAY_SHORT_MAX: usize = 23;
+const ARRAY: u8 = 0x80;
+const ARRAY_WITH_LENGTH_BYTE: u8 = 0x98;
+
+/// Items that will leave together.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    bytes: Vec<u8>,
+    items: usize,
+}
+
+impl Frame {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; HEADER_ROOM], items: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items == 0
+    }
+
+    /// Whether no further item may be written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.items == FRAME_MESSAGES_MAX || self.bytes.len() >= FRAME_BYTES_MAX
+    }
+
+    /// Writes one item, which may be any size; where it does not fit beside those before it, the frame of those
+    /// is returned and this one starts anew with the item.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Frame> {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        if self.items > 0 && self.bytes.len() > FRAME_BYTES_MAX {
+            let mut next =
+                Vec::with_capacity((HEADER_ROOM + self.bytes.len() - start).max(FRAME_BYTES_MAX / 8));
+            next.resize(HEADER_ROOM, 0);
+            next.extend_from_slice(&self.bytes[start..]);
+            self.bytes.truncate(start);
+            let full = std::mem::replace(self, Frame { bytes: next, items: 1 });
+            return Some(full);
+        }
+        self.items += 1;
+        None
+    }
+
+    /// The payload.
+    pub(crate) fn finish(mut self) -> Bytes {
+        let skip = match self.items {
+            0 | 1 => HEADER_ROOM,
+            items @ 2..=ARRAY_SHORT_MAX => {
+                self.bytes[1] = ARRAY | u8::try_from(items).expect("at most 23");
+                1
+            }
+            items => {
+                self.bytes[0] = ARRAY_WITH_LENGTH_BYTE;
+                self.bytes[1] = u8::try_from(items).expect("at most FRAME_MESSAGES_MAX, which is below 256");
+                0
+            }
+        };
+        Bytes::from(self.bytes).slice(skip..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame_of(items: usize) -> Vec<u8> {
+        let mut frame = Frame::new();
+        for _ in 0..items {
+            assert!(frame.push(|out| out.push(0x01)).is_none());
+        }
+        frame.finish().to_vec()
+    }
+
+    #[test]
+    fn one_item_travels_as_itself() {
+        assert_eq!(frame_of(1), [0x01]);
+    }
+
+    #[test]
+    fn array_headers_are_as_short_as_they_can_be() {
+        assert_eq!(frame_of(2), [0x82, 1, 1]);
+        assert_eq!(frame_of(23)[..2], [0x97, 1]);
+        assert_eq!(frame_of(24)[..3], [0x98, 24, 1]);
+        assert_eq!(frame_of(100)[..3], [0x98, 100, 1]);
+    }
+
+    #[test]
+    fn full_at_the_most_messages() {
+        let mut frame = Frame::new();
+        for _ in 0..FRAME_MESSAGES_MAX {
+            assert!(!frame.is_full());
+            assert!(frame.push(|out| out.push(0x01)).is_none());
+        }
+        assert!(frame.is_full());
+    }
+
+    #[test]
+    fn an_item_that_does_not_fit_starts_the_next_frame() {
+        let large = vec![0x02; FRAME_BYTES_MAX / 2];
+        let mut frame = Frame::new();
+        assert!(frame.push(|out| out.push(0x01)).is_none());
+        assert!(frame.push(|out| out.extend_from_slice(&large)).is_none());
+        let full = frame.push(|out| out.extend_from_slice(&large)).expect("two halves and one do not fit");
+        let full = full.finish();
+        assert!(full.len() <= FRAME_BYTES_MAX);
+        assert_eq!(full[..2], [0x82, 0x01]);
+        assert_eq!(frame.finish(), large);
+    }
+
+    #[test]
+    fn an_item_larger_than_a_frame_travels_alone() {
+        let huge = vec![0x02; FRAME_BYTES_MAX * 2];
+        let mut frame = Frame::new();
+        assert!(frame.push(|out| out.extend_from_slice(&huge)).is_none());
+        assert!(frame.is_full());
+        assert_eq!(frame.finish(), huge);
+    }
+}

@@ -1,0 +1,296 @@
+//! Answers on their way in: one inbox per connection, shared by everything that waits for an answer.
+//!
+//! The inbox is `_INBOX.{service}.{random}.*`; each request, or frame of queries, has a last token of 128 random
+//! bits, so nobody who may write to inboxes can guess where an answer is awaited. What arrives under a token that
+//! nobody waits for any more is dropped and counted. How many wait at the same time is bounded.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_nats::{Message, StatusCode, Subject, Subscriber};
+use bytes::Bytes;
+use comms_content::Node;
+use comms_msg::{MsgId, Reply};
+use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::IN_FLIGHT_MAX;
+
+/// The unguessable last token of a reply subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(u128);
+
+impl Token {
+    pub(crate) fn random() -> Self {
+        // The thread's generator is a cryptographic one, seeded by the system.
+        Self(rand::random())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+}
+
+/// Somebody who waits for the answer to one query.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    query: MsgId,
+    answer: oneshot::Sender<Result<Node>>,
+}
+
+/// The other end of a [`Waiter`]; dropping it gives the place up.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    query: MsgId,
+    answer: oneshot::Receiver<Result<Node>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Everything that waits for an answer on one connection.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    /// `_INBOX.{service}.{random}.`
+    prefix: String,
+    pending: Mutex<HashMap<Token, Pending>>,
+    room: Arc<Semaphore>,
+    late: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// What was asked, for telling a refusal by the broker to whoever asked.
+    subject: Subject,
+    who: Who,
+}
+
+#[derive(Debug)]
+enum Who {
+    One(oneshot::Sender<Result<Bytes>>),
+    Queries(Vec<Waiter>),
+}
+
+impl Replies {
+    pub(crate) fn new(prefix: String) -> Arc<Self> {
+        Arc::new(Self {
+            prefix,
+            pending: Mutex::new(HashMap::new()),
+            room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            late: AtomicU64::new(0),
+        })
+    }
+
+    /// What to subscribe to.
+    pub(crate) fn inbox(&self) -> String {
+        format!("{}*", self.prefix)
+    }
+
+    /// Answers that came when nobody waited any more.
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// A place for one query; waits while too many are under way.
+    pub(crate) async fn waiter(&self, query: MsgId) -> (Waiter, Waiting) {
+        let permit = self.permit().await;
+        let (answer, receiver) = oneshot::channel();
+        (Waiter { query, answer }, Waiting { query, answer: receiver, _permit: permit })
+    }
+
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.room).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Registers the queries of one frame; the subject that their answers come to.
+    pub(crate) fn expect_queries(&self, token: Token, subject: Subject, waiters: Vec<Waiter>) -> Subject {
+        self.expect_left(token, subject, waiters);
+        self.subject(token)
+    }
+
+    fn expect_left(&self, token: Token, subject: Subject, mut waiters: Vec<Waiter>) {
+        let mut pending = self.pending();
+        // Whoever gave up meanwhile has closed the other end; whoever does so later finds the entry.
+        waiters.retain(|waiter| !waiter.answer.is_closed());
+        if !waiters.is_empty() {
+            pending.insert(token, Pending { subject, who: Who::Queries(waiters) });
+        }
+    }
+
+    /// A request of its own: the subject that its answer comes to, and the answer.
+    pub(crate) async fn expect_one(&self, subject: Subject) -> (Subject, One<'_>) {
+        let permit = self.permit().await;
+        let (sender, answer) = oneshot::channel();
+        let token = Token::random();
+        self.pending().insert(token, Pending { subject, who: Who::One(sender) });
+        (self.subject(token), One { replies: self, token, answer, _permit: permit })
+    }
+
+    fn subject(&self, token: Token) -> Subject {
+        use std::fmt::Write;
+        let mut text = String::with_capacity(self.prefix.len() + 32);
+        text.push_str(&self.prefix);
+        write!(text, "{:032x}", token.0).expect("writing to a string does not fail");
+        Subject::from(text)
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Token, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody waits for the answer to `query` any more.
+    fn forget(&self, token: Token, query: MsgId) {
+        let mut pending = self.pending();
+        if let Some(Pending { who: Who::Queries(waiters), .. }) = pending.get_mut(&token) {
+            waiters.retain(|waiter| waiter.query != query);
+            if waiters.is_empty() {
+                pending.remove(&token);
+            }
+        }
+    }
+
+    /// The broker refused what was published on `subject`: whoever waits for an answer to it is told.
+    pub(crate) fn refused(&self, subject: &str) {
+        let refused: Vec<Pending> = self
+            .pending()
+            .extract_if(|_, pending| pending.subject.as_str() == subject)
+            .map(|(_, p)| p)
+            .collect();
+        for pending in refused {
+            pending.fail(|| {
+                Error::new(ErrorKind::Denied, format!("the server does not allow publishing on {subject}"))
+            });
+        }
+    }
+
+    /// Hands answers out, until the subscription ends.
+    pub(crate) async fn run(self: Arc<Self>, mut inbox: Subscriber) {
+        while let Some(message) = inbox.next().await {
+            self.arrived(message);
+        }
+    }
+
+    fn arrived(&self, message: Message) {
+        let Some(token) = message.subject.strip_prefix(self.prefix.as_str()).and_then(Token::parse) else {
+            self.late.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        if let Some(status) = message.status {
+            // The only status the server sends here; any other was steered here by somebody else's request.
+            if status == StatusCode::NO_RESPONDERS
+                && let Some(pending) = self.pending().remove(&token)
+            {
+                let subject = pending.subject.clone();
+                pending.fail(|| {
+                    Error::new(
+                        ErrorKind::Unavailable,
+                        format!("nobody listens on {subject}: is the service, or the node, running?"),
+                    )
+                });
+            }
+            return;
+        }
+        let mut pending = self.pending();
+        match pending.remove(&token) {
+            None => {
+                self.late.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(Pending { who: Who::One(waiter), .. }) => {
+                drop(pending);
+                // A closed other end is somebody who gave up in this moment.
+                let _ = waiter.send(Ok(message.payload));
+            }
+            Some(Pending { subject, who: Who::Queries(waiters) }) => {
+                drop(pending);
+                let left = self.answered(waiters, &message.payload);
+                self.expect_left(token, subject, left);
+            }
+        }
+    }
+
+    /// Hands the answers of a frame to those who wait; who is still left.
+    fn answered(&self, mut waiters: Vec<Waiter>, payload: &Bytes) -> Vec<Waiter> {
+        let replies = match Reply::read(payload) {
+            Ok(replies) => replies,
+            Err(error) => {
+                tracing::debug!(%error, "an answer that cannot be read was dropped");
+                self.late.fetch_add(1, Ordering::Relaxed);
+                return waiters;
+            }
+        };
+        for reply in replies {
+            match waiters.iter().position(|waiter| waiter.query == reply.to) {
+                Some(at) => drop(waiters.swap_remove(at).answer.send(reply.answer.map_err(Error::from))),
+                None => drop(self.late.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+        waiters
+    }
+}
+
+impl Pending {
+    fn fail(self, error: impl Fn() -> Error) {
+        match self.who {
+            Who::One(waiter) => {
+                let _ = waiter.send(Err(error()));
+            }
+            Who::Queries(waiters) => {
+                for waiter in waiters {
+                    let _ = waiter.answer.send(Err(error()));
+                }
+            }
+        }
+    }
+}
+
+/// The answer to one request; dropping it gives the place up.
+#[derive(Debug)]
+pub(crate) struct One<'a> {
+    replies: &'a Replies,
+    token: Token,
+    answer: oneshot::Receiver<Result<Bytes>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl One<'_> {
+    /// The answer, or why there will be none.
+    pub(crate) async fn answer(&mut self) -> Result<Bytes> {
+        (&mut self.answer).await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl Drop for One<'_> {
+    fn drop(&mut self) {
+        self.replies.pending().remove(&self.token);
+    }
+}
+
+impl Waiting {
+    /// The answer, or why there will be none; `token` is that of the frame in which the query left.
+    pub(crate) async fn answer(self, replies: &Replies, token: Token) -> Result<Node> {
+        let mut place = Place { replies, token, waiting: self };
+        (&mut place.waiting.answer).await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+/// Gives a query's place up when the asker stops waiting.
+struct Place<'a> {
+    replies: &'a Replies,
+    token: Token,
+    waiting: Waiting,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.waiting.answer.is_terminated() {
+            return;
+        }
+        // Closed first: a frame that leaves only now does not take it up again.
+        self.waiting.answer.close();
+        self.replies.forget(self.token, self.waiting.query);
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "the connection was closed").perhaps_done()
+}

@@ -1,0 +1,181 @@
+//! What may pass to a handler of direct messages: only messages of its subject's kind, type and sender, that answer to
+//! their sender's own inbox. The attacks behind each rule are in `dropped.rs`.
+
+use std::sync::Arc;
+
+use async_nats::Message;
+use comms_msg::{DomainContent, Kind, Msg, ServiceName, TypeName};
+
+use super::dropped::{Dropped, Why};
+
+/// The gate of one kind and type.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    kind: Kind,
+    type_name: TypeName,
+    /// The subject up to the sender: `{domain}.{kind}.{context}.{Type}.`
+    prefix: Arc<str>,
+    dropped: Arc<Dropped>,
+}
+
+impl Gate {
+    /// `filter` is what was subscribed to: the prefix and a `*`.
+    pub(crate) fn new(kind: Kind, type_name: TypeName, filter: &str, dropped: Arc<Dropped>) -> Self {
+        let prefix = filter.strip_suffix('*').unwrap_or(filter).into();
+        Self { kind, type_name, prefix, dropped }
+    }
+
+    /// Who sent what arrived, if it may be looked at.
+    pub(crate) fn sender(&self, message: &Message) -> Option<ServiceName> {
+        self.looked_at(message).map_err(|why| self.dropped.count(why, &message.subject)).ok()
+    }
+
+    fn looked_at(&self, message: &Message) -> Result<ServiceName, Why> {
+        if message.status.is_some() {
+            return Err(Why::Status);
+        }
+        let sender = message.subject.strip_prefix(&*self.prefix).ok_or(Why::Subject)?;
+        let sender = ServiceName::new(sender).map_err(|_| Why::Subject)?;
+        match &message.reply {
+            Some(reply) if !is_inbox_of(reply, &sender) => Err(Why::Reply),
+            None if self.kind == Kind::Query => Err(Why::Reply),
+            _ => Ok(sender),
+        }
+    }
+
+    /// A message of what arrived, if it is one of this gate's and its sender's.
+    pub(crate) fn admit(
+        &self,
+        msg: comms_msg::Result<Msg>,
+        sender: &ServiceName,
+        subject: &str,
+    ) -> Option<Msg> {
+        let admitted = msg.map_err(|_| Why::Malformed).and_then(|msg| self.fits(&msg, sender).map(|()| msg));
+        admitted.map_err(|why| self.dropped.count(why, subject)).ok()
+    }
+
+    /// A payload that is not even messages.
+    pub(crate) fn malformed(&self, subject: &str) {
+        self.dropped.count(Why::Malformed, subject);
+    }
+
+    /// A message whose sender has stopped waiting.
+    pub(crate) fn expired(&self, subject: &str) {
+        self.dropped.count(Why::Expired, subject);
+    }
+
+    fn fits(&self, msg: &Msg, sender: &ServiceName) -> Result<(), Why> {
+        let content = msg.content.as_ref().ok_or(Why::Type)?;
+        if content.kind() != self.kind || *content.type_name() != self.type_name {
+            return Err(Why::Type);
+        }
+        match &msg.metadata.sender {
+            Some(named) if named != sender => Err(Why::Sender),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a command that was stored and delivered is one of its subject's type and sender.
+pub(crate) fn stored_fits(msg: &Msg, type_name: &TypeName, sender: &ServiceName) -> Result<(), Why> {
+    match &msg.content {
+        Some(DomainContent::Command(command)) if command.type_name == *type_name => {}
+        _ => return Err(Why::Type),
+    }
+    match &msg.metadata.sender {
+        Some(named) if named != sender => Err(Why::Sender),
+        _ => Ok(()),
+    }
+}
+
+fn is_inbox_of(reply: &str, sender: &ServiceName) -> bool {
+    reply
+        .strip_prefix("_INBOX.")
+        .and_then(|rest| rest.strip_prefix(sender.as_str()))
+        .is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_nats::StatusCode;
+    use comms_content::Node;
+    use comms_msg::{Body, Hop, Metadata, MsgId, Owner, Timestamp};
+
+    const SUBJECT: &str = "library.query.documents.Find.desk";
+
+    fn gate() -> Gate {
+        let type_name = "documents.Find".parse().expect("a type");
+        Gate::new(Kind::Query, type_name, "library.query.documents.Find.*", Arc::default())
+    }
+
+    fn message(subject: &str, reply: Option<&str>) -> Message {
+        Message {
+            subject: subject.into(),
+            reply: reply.map(Into::into),
+            payload: bytes::Bytes::new(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    fn query(type_name: &str, sender: Option<&str>) -> Msg {
+        let id = MsgId::v7(1, 1);
+        let mut metadata =
+            Metadata::root(id, Owner::new("ada").expect("an owner"), Timestamp::from_unix_ms(1));
+        metadata.sender = sender.map(|sender| sender.parse().expect("a service"));
+        let body = Body::Inline(Node::encode(&()).expect("null"));
+        let content = comms_msg::Query { type_name: type_name.parse().expect("a type"), version: 1, body };
+        Msg { id, metadata, content: Some(DomainContent::Query(content)), hop: Hop::default() }
+    }
+
+    #[test]
+    fn only_the_senders_own_inbox_is_answered() {
+        let gate = gate();
+        assert_eq!(
+            gate.looked_at(&message(SUBJECT, Some("_INBOX.desk.a.b"))).map(|s| s.to_string()),
+            Ok("desk".into())
+        );
+        for reply in [
+            "_INBOX.other.a",
+            "_INBOX.desk",
+            "_INBOX.desk.",
+            "_INBOX.desktop.a",
+            "library.event.documents.a.Added",
+            "$JS.ACK.S.c.1.2.3.4.5",
+        ] {
+            assert_eq!(gate.looked_at(&message(SUBJECT, Some(reply))), Err(Why::Reply), "{reply}");
+        }
+        assert_eq!(gate.looked_at(&message(SUBJECT, None)), Err(Why::Reply));
+    }
+
+    #[test]
+    fn statuses_and_foreign_subjects_are_dropped() {
+        let gate = gate();
+        let mut status = message(SUBJECT, Some("_INBOX.desk.a"));
+        status.status = Some(StatusCode::NOT_FOUND);
+        assert_eq!(gate.looked_at(&status), Err(Why::Status));
+        for subject in ["library.command.documents.Find.desk", "library.query.documents.Find.desk.x", "x"] {
+            assert_eq!(
+                gate.looked_at(&message(subject, Some("_INBOX.desk.a"))),
+                Err(Why::Subject),
+                "{subject}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_must_be_of_its_subject() {
+        let gate = gate();
+        let desk: ServiceName = "desk".parse().expect("a service");
+        assert_eq!(gate.fits(&query("documents.Find", Some("desk")), &desk), Ok(()));
+        assert_eq!(gate.fits(&query("documents.Find", None), &desk), Ok(()));
+        assert_eq!(gate.fits(&query("documents.Find", Some("other")), &desk), Err(Why::Sender));
+        assert_eq!(gate.fits(&query("documents.Other", Some("desk")), &desk), Err(Why::Type));
+        let mut empty = query("documents.Find", None);
+        empty.content = None;
+        assert_eq!(gate.fits(&empty, &desk), Err(Why::Type));
+    }
+}

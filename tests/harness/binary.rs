@@ -1,0 +1,27 @@
+//! The programs under test: the `comms` binary of this workspace, built once per test run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Top of the checkout.
+pub fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' package is a folder of the checkout")
+}
+
+/// The `comms` binary, built if it is not up to date.
+pub fn comms() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("a running test has an executable");
+        let profile = test.ancestors().nth(2).expect("test executables stand in target/PROFILE/deps");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "comms-cli"]).current_dir(checkout());
+        if profile.file_name().is_some_and(|name| name == "release") {
+            build.arg("--release");
+        }
+        let status = build.status().expect("cargo runs");
+        assert!(status.success(), "cargo build -p comms-cli failed");
+        profile.join("comms")
+    })
+}

@@ -1,0 +1,13 @@
+//! What a test of this workspace may use: real nodes with real nats-servers on free ports, the domain they run, and
+//! the only waiting that is allowed.
+//!
+//! Every node runs in a folder of its own that is removed when the test passes and kept, with its place printed,
+//! when it fails. A test that cannot find nats-server fails with the line that installs it.
+
+pub mod binary;
+pub mod fixture;
+pub mod node;
+pub mod wait;
+
+pub use node::TestNode;
+pub use wait::wait_until;

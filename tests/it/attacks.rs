@@ -1,0 +1,377 @@
+//! The attack table: what a service with its own valid key tries beyond its rights, on a real server with generated
+//! users, and what becomes of it. The broker refuses most; what it cannot see (reply subjects, what a message says)
+//! the doors and the library refuse.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use bytes::Bytes;
+use comms_tests::wait::SOON;
+use comms_tests::{TestNode, wait_until};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+/// A subject on which nothing may ever arrive is watched until this much later than the attack's own traces.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// An attacker's connection.
+struct Attacker {
+    client: Client,
+    complaints: mpsc::Receiver<String>,
+}
+
+impl Attacker {
+    async fn of(node: &TestNode, service: &str) -> Attacker {
+        let (client, complaints) = node.raw(service).await;
+        Attacker { client, complaints }
+    }
+
+    /// Publishes and returns when the server has refused it.
+    async fn publish_refused(&mut self, subject: &str) {
+        self.client.publish(subject.to_owned(), Bytes::from_static(b"{}")).await.unwrap();
+        self.complaint("publish", subject).await;
+    }
+
+    /// Subscribes and returns when the server has refused it.
+    async fn subscribe_refused(&mut self, subject: &str, queue: Option<&str>) {
+        let subscriber = match queue {
+            Some(queue) => self.client.queue_subscribe(subject.to_owned(), queue.to_owned()).await,
+            None => self.client.subscribe(subject.to_owned()).await,
+        };
+        self.complaint("subscription", subject).await;
+        drop(subscriber);
+    }
+
+    async fn complaint(&mut self, verb: &str, subject: &str) {
+        let subject = subject.to_lowercase();
+        let mut seen = Vec::new();
+        let found = tokio::time::timeout(SOON, async {
+            while let Some(complaint) = self.complaints.recv().await {
+                let text = complaint.to_lowercase();
+                if text.contains("permissions violation") && text.contains(verb) && text.contains(&subject) {
+                    return true;
+                }
+                seen.push(complaint);
+            }
+            false
+        })
+        .await;
+        assert_eq!(found, Ok(true), "the server let {verb} {subject} pass; it complained of {seen:?}");
+    }
+
+    async fn ask(&self, subject: &str, body: Value) -> Value {
+        let reply = self.client.request(subject.to_owned(), body.to_string().into()).await;
+        let reply = reply.unwrap_or_else(|e| panic!("no answer at {subject}: {e}"));
+        serde_json::from_slice(&reply.payload).expect("a JSON request is answered in JSON")
+    }
+}
+
+/// The subjects of everything the event log holds.
+async fn logged(node: &TestNode) -> Vec<String> {
+    let (code, out, err) = node.run(&["--as", "auditor", "--json", "watch", "documents.DocumentRetitled", "--from", "start", "--count", "0"]);
+    assert_eq!(code, 0, "{err}");
+    out.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_outside_the_definition_is_refused_by_the_broker() {
+    let node = TestNode::start().await;
+    let facts = node.facts();
+    let name = facts["node"].as_str().unwrap();
+    let mut evil = Attacker::of(&node, "evil").await;
+    for subject in [
+        // Stored subjects and their live twins.
+        "library.event.lending.x.Lent".to_owned(),
+        "library.live.event.lending.x.Lent".to_owned(),
+        "library.outcome.lending.Lend.0190a000-0000-7000-8000-000000000000".to_owned(),
+        // Durable and direct commands and queries of others, and with the token of another sender.
+        "library.command.documents.AddDocument.evil".to_owned(),
+        "library.command.documents.Ping.desk".to_owned(),
+        "library.query.documents.FindDocuments.desk".to_owned(),
+        // Doors it has no right to, or under another name.
+        "library.door.command.documents.AddDocument.evil".to_owned(),
+        "library.door.command.lending.Lend.desk".to_owned(),
+        "library.door.event.documents.DocumentAdded.evil".to_owned(),
+        "library.door.event.lending.Noted.lender".to_owned(),
+        "library.door.commit.lending.Lend.evil".to_owned(),
+        "library.door.outcome.documents.AddDocument.evil".to_owned(),
+        "library.door.hello.desk".to_owned(),
+        "library.deliver.archive.x".to_owned(),
+        // Another's inbox.
+        "_INBOX.desk.x".to_owned(),
+        // JetStream: pulling, acknowledging, redefining, creating, purging, deleting, reading.
+        format!("$JS.API.CONSUMER.MSG.NEXT.COMMAND_{name}.c"),
+        format!("$JS.ACK.COMMAND_{name}.c.1.1.1.1.0"),
+        format!("$JS.API.CONSUMER.CREATE.COMMAND_{name}.c"),
+        format!("$JS.API.CONSUMER.DURABLE.CREATE.COMMAND_{name}.c"),
+        format!("$JS.API.CONSUMER.DELETE.COMMAND_{name}.c"),
+        "$JS.API.STREAM.CREATE.MINE".to_owned(),
+        format!("$JS.API.STREAM.UPDATE.EVENT_{name}"),
+        format!("$JS.API.STREAM.PURGE.EVENT_{name}"),
+        format!("$JS.API.STREAM.DELETE.EVENT_{name}"),
+        format!("$JS.API.STREAM.MSG.GET.EVENT_{name}"),
+        format!("$JS.API.DIRECT.GET.EVENT_{name}"),
+        "$JS.API.INFO".to_owned(),
+        // System, key/value and object subjects.
+        "$SYS.REQ.SERVER.PING".to_owned(),
+        "$SYS.REQ.USER.INFO.X".to_owned(),
+        "$KV.bucket.key".to_owned(),
+        "$O.bucket.C.x".to_owned(),
+    ] {
+        evil.publish_refused(&subject).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listening_and_queueing_outside_the_definition_is_refused_by_the_broker() {
+    let node = TestNode::start().await;
+    let mut evil = Attacker::of(&node, "evil").await;
+    for (subject, queue) in [
+        (">", None),
+        ("*.>", None),
+        ("_INBOX.>", None),
+        ("_INBOX.desk.>", None),
+        ("library.>", None),
+        ("library.door.>", Some("door")),
+        ("library.door.command.documents.AddDocument.*", None),
+        ("library.query.documents.FindDocuments.*", Some("archive")),
+        ("library.command.documents.Ping.*", Some("archive")),
+        ("library.command.documents.Ping.*", None),
+        ("library.deliver.archive.>", Some("archive")),
+        ("library.deliver.>", None),
+        ("library.live.event.documents.*.DocumentAdded", None),
+        ("library.live.>", None),
+        ("library.event.>", None),
+        ("$JS.>", None),
+        ("$JS.ACK.>", None),
+        ("$JS.EVENT.ADVISORY.>", None),
+        ("$SYS.>", None),
+        ("$SRV.>", None),
+    ] {
+        evil.subscribe_refused(subject, queue).await;
+    }
+    // A handler hears commands only in its own queue group: a plain subscription would be a second copy.
+    let mut archive = Attacker::of(&node, "archive").await;
+    archive.subscribe_refused("library.command.documents.Ping.*", None).await;
+    archive.subscribe_refused("library.command.documents.Ping.*", Some("other")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connecting_without_or_with_wrong_credentials_is_refused() {
+    let node = TestNode::start().await;
+    let refused = |result: Result<Client, async_nats::ConnectError>| {
+        let error = result.err().map(|e| e.to_string().to_lowercase());
+        assert!(error.as_ref().is_some_and(|e| e.contains("authorization")), "{error:?}");
+    };
+    refused(async_nats::connect(node.nats_url()).await);
+    let stranger = nkeys::KeyPair::new_user().seed().unwrap();
+    refused(async_nats::ConnectOptions::with_nkey(stranger).connect(node.nats_url()).await);
+    refused(async_nats::ConnectOptions::with_user_and_password("dev".into(), "".into()).connect(node.nats_url()).await);
+}
+
+/// The doors answer into the sender's inbox only; a reply subject anywhere else would make the node speak for the
+/// attacker on subjects that only the node, or another service, may use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_answers_into_its_senders_inbox_and_nowhere_else() {
+    let node = TestNode::start().await;
+    let evil = Attacker::of(&node, "evil").await;
+    let (reader, _) = node.raw("reader").await;
+    let (archive, _) = node.raw("archive").await;
+    let (desk, _) = node.raw("desk").await;
+    let mut live = reader.subscribe("library.live.event.lending.*.Lent").await.unwrap();
+    let mut handled = archive.queue_subscribe("library.command.documents.Ping.*", "archive".into()).await.unwrap();
+    let mut asked = archive.queue_subscribe("library.query.documents.FindDocuments.*", "archive".into()).await.unwrap();
+    let mut inbox = desk.subscribe("_INBOX.desk.>").await.unwrap();
+    for client in [&reader, &archive, &desk] {
+        client.flush().await.unwrap();
+    }
+    let body = json!({ "metadata": { "owner": "evil" }, "content": { "command": "lending.Lend", "body": {} } });
+    for reply in [
+        "library.live.event.lending.x.Lent",
+        "library.event.lending.x.Lent",
+        "library.command.documents.Ping.desk",
+        "library.query.documents.FindDocuments.desk",
+        "_INBOX.desk.guess",
+        "_INBOX.evil2.x",
+        "library.door.command.documents.AddDocument.desk",
+    ] {
+        for door in ["library.door.command.lending.Lend.evil", "library.door.hello.evil", "library.door.watch.evil"] {
+            evil.client.publish_with_reply(door, reply, body.to_string().into()).await.unwrap();
+        }
+    }
+    // The doors have seen all of the above when they answer this.
+    evil.ask("library.door.hello.evil", json!({})).await;
+    for (what, subscriber) in
+        [("a live event", &mut live), ("a direct command", &mut handled), ("a query", &mut asked), ("an inbox", &mut inbox)]
+    {
+        let heard = tokio::time::timeout(QUIET, subscriber.next()).await;
+        assert!(heard.is_err(), "{what} was forged by a reply subject: {heard:?}");
+    }
+}
+
+/// A responder may publish into inboxes only, so a query's reply subject cannot make it speak elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_responder_that_answers_anything_can_only_reach_inboxes() {
+    let node = TestNode::start().await;
+    let evil = Attacker::of(&node, "evil").await;
+    let mut archive = Attacker::of(&node, "archive").await;
+    let mut queries =
+        archive.client.queue_subscribe("library.query.documents.FindDocuments.*", "archive".into()).await.unwrap();
+    archive.client.flush().await.unwrap();
+    for reply in ["library.live.event.documents.x.DocumentAdded", "library.command.documents.Ping.desk", "library.event.documents.x.DocumentAdded"] {
+        evil.client.publish_with_reply("library.query.documents.FindDocuments.evil", reply, "{}".into()).await.unwrap();
+        let query = tokio::time::timeout(SOON, queries.next()).await.expect("the query arrives").unwrap();
+        archive.client.publish(query.reply.unwrap(), "forged".into()).await.unwrap();
+        archive.complaint("publish", reply).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_cannot_be_steered_onto_another_consumer() {
+    let node = TestNode::start().await;
+    let mut evil = Attacker::of(&node, "evil").await;
+    let facts = node.facts();
+    let name = facts["node"].as_str().unwrap();
+    let reply = format!("$JS.ACK.COMMAND_{name}.archive-0.1.1.1.1.0");
+    evil.client.publish_with_reply("library.door.hello.evil", reply.clone(), "{}".into()).await.unwrap();
+    evil.complaint("publish", &reply).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_answers_only_for_what_was_delivered_to_it() {
+    let node = TestNode::start().await;
+    let facts = node.facts();
+    let name = facts["node"].as_str().unwrap();
+    let lender = Attacker::of(&node, "lender").await;
+    for delivery in [
+        format!("$JS.ACK.COMMAND_{name}.archive-0.1.1.1.1.0"),
+        format!("$JS.ACK.COMMAND_{name}.lender-0.1.1.1.1.0"),
+        "library.event.lending.x.Lent".to_owned(),
+        String::new(),
+    ] {
+        let commit = json!({ "command": "0190a000-0000-7000-8000-000000000000", "delivery": delivery, "completion": "done", "events": [] });
+        let answer = lender.ask("library.door.commit.lending.Lend.lender", commit).await;
+        assert_eq!(answer["error"]["kind"], "denied", "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_link_is_refused_like_an_absent_one() {
+    let node = TestNode::start().await;
+    let desk = node.connect("desk").await;
+    let secret = desk.put(&b"for the desk's eyes"[..]).await.unwrap().cid;
+    let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+    let evil = Attacker::of(&node, "evil").await;
+    let note = |cid: &str| {
+        json!({ "metadata": { "owner": "evil" },
+                "content": { "event": "lending.Noted", "entity": "n1", "body": { "about": { "/": cid } } } })
+    };
+    let foreign = evil.ask("library.door.event.lending.Noted.evil", note(&secret.to_string())).await;
+    let missing = evil.ask("library.door.event.lending.Noted.evil", note(absent)).await;
+    assert_eq!(foreign["error"]["kind"], "not_found", "{foreign}");
+    let text = |answer: &Value, cid: &str| answer["error"].to_string().replace(cid, "CID");
+    assert_eq!(text(&foreign, &secret.to_string()), text(&missing, absent));
+    // And the attempt opened nothing.
+    let http = reqwest_get(&node, "evil", &secret.to_string()).await;
+    assert_eq!(http, 404);
+}
+
+async fn reqwest_get(node: &TestNode, service: &str, cid: &str) -> u16 {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/content/{cid}", node.http_url());
+    client.get(url).bearer_auth(node.token(service)).send().await.unwrap().status().as_u16()
+}
+
+/// Only the README's commands use the built-in user `dev`: everything else shows least privilege.
+#[test]
+fn dev_appears_in_the_readmes_commands_only() {
+    let checkout = comms_tests::binary::checkout();
+    let mut found = Vec::new();
+    for folder in ["tests/it", "examples", "crates/comms-cli/templates/services"] {
+        visit(&checkout.join(folder), &mut |path, text| {
+            let needles = [concat!("\"", "dev\""), concat!("dev", ".nk"), concat!("--as ", "dev"), concat!("_INBOX.", "dev")];
+            if path.file_name().is_some_and(|n| n != "attacks.rs") && needles.iter().any(|n| text.contains(n)) {
+                found.push(path.display().to_string());
+            }
+        });
+    }
+    assert!(found.is_empty(), "these use the dev user: {found:?}");
+}
+
+fn visit(folder: &std::path::Path, each: &mut dyn FnMut(&std::path::Path, &str)) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            visit(&path, each);
+        } else if let Ok(text) = std::fs::read_to_string(&path) {
+            each(&path, &text);
+        }
+    }
+}
+
+/// What came of all this: nothing in the log that the definition does not allow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_message_steered_onto_a_handler_is_dropped() {
+    let node = TestNode::start().await;
+    assert!(logged(&node).await.is_empty());
+    let archive = node.connect("archive").await;
+    let counted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let seen = counted.clone();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let ended = stop.clone();
+    let serving = tokio::spawn(async move {
+        archive
+            .handle(move |_: Ping, _| {
+                let seen = seen.clone();
+                async move {
+                    seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    Ok::<(), comms::Failure>(())
+                }
+            })
+            .run_until(async move { ended.cancelled().await })
+            .await
+    });
+    let (desk, _) = node.raw("desk").await;
+    let ping = |n: u64| {
+        json!({ "id": format!("0190a000-0000-7000-8000-{n:012}"),
+            "metadata": { "v": 1, "owner": "ada", "sender": "desk", "time": "2026-11-21T10:00:00.000Z", "correlation": format!("0190a000-0000-7000-8000-{n:012}") },
+            "content": { "command": "documents.Ping", "v": 1, "body": { "n": n } } })
+    };
+    wait_until("the handler to serve", SOON, async || {
+        desk.publish("library.command.documents.Ping.desk", ping(1).to_string().into()).await.unwrap();
+        let seen = counted.load(std::sync::atomic::Ordering::SeqCst);
+        if seen > 0 { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    // Everything else that can arrive on a subject of its own: empty, no message, another type, another sender, an event.
+    let mut other_type = ping(2);
+    other_type["content"]["command"] = "documents.AddDocument".into();
+    let mut other_sender = ping(3);
+    other_sender["metadata"]["sender"] = "archive".into();
+    let event = json!({ "id": "0190a000-0000-7000-8000-000000000009", "metadata": ping(9)["metadata"],
+        "content": { "event": "documents.DocumentAdded", "v": 1, "entity": "x", "body": {} } });
+    let before = counted.load(std::sync::atomic::Ordering::SeqCst);
+    for payload in [String::new(), "{}".into(), "null".into(), "\u{1}".into(), other_type.to_string(), other_sender.to_string(), event.to_string()] {
+        desk.publish("library.command.documents.Ping.desk", payload.into()).await.unwrap();
+    }
+    let mut status = async_nats::HeaderMap::new();
+    status.insert("X", "1");
+    desk.publish_with_headers("library.command.documents.Ping.desk", status, Bytes::new()).await.unwrap();
+    desk.publish("library.command.documents.Ping.desk", ping(4).to_string().into()).await.unwrap();
+    wait_until("the honest command behind them", SOON, async || {
+        let seen = counted.load(std::sync::atomic::Ordering::SeqCst);
+        if seen > before { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    assert_eq!(counted.load(std::sync::atomic::Ordering::SeqCst), before + 1, "a handler ran for a message that is not its own");
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Ping {
+    n: u64,
+}
+comms::command!(Ping = "documents.Ping", direct);

@@ -1,0 +1,3 @@
+//! Everything that needs a real nats-server and a real node, in one binary.
+
+mod attacks;
