@@ -1,3 +1,5 @@
 //! Everything that needs a real nats-server and a real node, in one binary.
 
 mod attacks;
+mod messages;
+mod vocabulary;

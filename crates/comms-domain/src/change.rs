@@ -72,10 +72,13 @@ impl Changes {
         if old.name != new.name {
             self.renamed = Some((old.name.to_string(), new.name.to_string()));
             self.lines.push(format!("~ name: {} becomes {}", old.name, new.name));
-            let why = format!("everything stored is called {}.…: keep the name, or begin a new domain", old.name);
-            for filter in
-                [Filter::all_events(&old.name), Filter::all_commands(&old.name), Filter::all_outcomes(&old.name)]
-            {
+            let why =
+                format!("everything stored is called {}.…: keep the name, or begin a new domain", old.name);
+            for filter in [
+                Filter::all_events(&old.name),
+                Filter::all_commands(&old.name),
+                Filter::all_outcomes(&old.name),
+            ] {
                 self.orphan(&filter, why.clone());
             }
         }

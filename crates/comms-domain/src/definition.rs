@@ -32,11 +32,7 @@ pub(crate) const TOP_KEYS: [&str; 9] =
 /// Keys of `[content]`.
 pub(crate) const CONTENT_KEYS: [&str; 2] = ["threshold", "copies"];
 
-pub(crate) fn parse(
-    file: &str,
-    toml: &str,
-    schemas: &BTreeMap<String, String>,
-) -> Result<Domain, Problems> {
+pub(crate) fn parse(file: &str, toml: &str, schemas: &BTreeMap<String, String>) -> Result<Domain, Problems> {
     if toml.len() > DEFINITION_BYTES_MAX {
         let mut reader = Reader::new(file, "");
         reader.problem(

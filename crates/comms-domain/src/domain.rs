@@ -9,10 +9,10 @@ use std::time::Duration;
 use comms_msg::{DomainName, ServiceName, TypeName};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::nearest;
-use crate::schema::Schema;
-
+use crate::schema::{FieldProblem, Schema};
 
 /// One domain: what may be said in it, by whom, and what becomes of it.
 ///
@@ -221,6 +221,21 @@ impl<'a> Spec<'a> {
             Self::Event(spec) => spec.schema.as_ref(),
         }
     }
+
+    /// Whether a body, in its DAG-JSON shape, is what the definition asks for: what the schema says, or any object
+    /// where there is none.
+    ///
+    /// # Errors
+    /// What does not fit, field by field.
+    pub fn validate(self, body: &Value) -> Result<(), Vec<FieldProblem>> {
+        match self.schema() {
+            Some(schema) => schema.validate(body),
+            None if body.is_object() => Ok(()),
+            None => {
+                Err(vec![FieldProblem { path: String::new(), problem: "an object is expected".to_owned() }])
+            }
+        }
+    }
 }
 
 impl Domain {
@@ -324,7 +339,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
 fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

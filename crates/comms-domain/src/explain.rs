@@ -77,7 +77,8 @@ impl Domain {
         let handlers = self.names(|service| service.handles.contains(name));
         let emitters = self.names(|service| service.emits.contains(name));
         let causes: BTreeSet<&TypeName> = handlers.iter().flat_map(|s| &self.services[s].emits).collect();
-        let caused_by: BTreeSet<&TypeName> = emitters.iter().flat_map(|s| &self.services[s].handles).collect();
+        let caused_by: BTreeSet<&TypeName> =
+            emitters.iter().flat_map(|s| &self.services[s].handles).collect();
         let deadline = match spec {
             Spec::Command(CommandSpec { delivery: Delivery::Durable, deadline, .. }) => Some(*deadline),
             Spec::Query(query) => Some(query.deadline),

@@ -14,11 +14,11 @@ use serde::Serialize;
 
 pub use consumer::{AckPolicy, Consumer, Purpose};
 pub use difference::Difference;
-pub use node::{NodeId, NodeName, NodeNameError, Role};
 pub(crate) use node::is_lower_name;
-pub(crate) use stream::{command_name, event_name};
+pub use node::{NodeId, NodeName, NodeNameError, Role};
 pub use rights::User;
 pub use stream::{Republish, Retention, Source, Stream};
+pub(crate) use stream::{command_name, event_name};
 
 use crate::domain::Domain;
 

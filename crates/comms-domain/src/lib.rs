@@ -28,8 +28,8 @@ pub use domain::{
 };
 pub use explain::{Explanation, Route};
 pub use layout::{
-    Account, AckPolicy, Consumer, Difference, Export, Import, Layout, NodeId, NodeName, NodeNameError, Purpose,
-    Republish, Retention, Role, Share, Source, Stream, User,
+    Account, AckPolicy, Consumer, Difference, Export, Import, Layout, NodeId, NodeName, NodeNameError,
+    Purpose, Republish, Retention, Role, Share, Source, Stream, User,
 };
 pub use problem::{Problem, Problems};
 pub use schema::{FieldProblem, Schema};

@@ -20,6 +20,8 @@ pub const ECHO_CHARS_MAX: usize = 80;
 pub const SHAPES_MAX: usize = 4096;
 /// Steps from the root of a schema file to its deepest part.
 pub const SCHEMA_DEPTH_MAX: usize = 64;
+/// Places of a body times the parts of its schema that look at each: about a second of checking.
+pub const CHECKS_MAX: u64 = 1 << 24;
 /// Byte fields of one type that [`crate::Schema::byte_fields`] lists.
 pub const BYTE_FIELDS_MAX: usize = 64;
 

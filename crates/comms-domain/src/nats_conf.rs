@@ -33,6 +33,9 @@ pub enum ConfError {
         /// Which user.
         user: String,
     },
+    /// Not the seed of a user: `SU` and 56 characters of base32.
+    #[error("not the seed of a user nkey")]
+    BadSeed,
     /// The layout's role and the options contradict each other.
     #[error("{0}")]
     Role(&'static str),
@@ -49,10 +52,7 @@ impl Keys {
     /// # Errors
     /// [`ConfError::BadKey`] for anything that is not a public user nkey.
     pub fn insert(&mut self, account: Account, user: &str, public: &str) -> Result<(), ConfError> {
-        let fits = public.len() == 56
-            && public.starts_with('U')
-            && public.bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b));
-        if !fits {
+        if !is_key(public, "U", 56) {
             return Err(ConfError::BadKey { account, user: user.to_owned() });
         }
         self.0.insert((account, user.to_owned()), public.to_owned());
@@ -65,13 +65,30 @@ impl Keys {
     }
 }
 
-/// How a leaf reaches its hub.
+/// How a leaf reaches its hub. The key it proves itself by is not part of this text: see [`leaf_seed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     /// `nats-leaf://host:port` or `tls://host:port`, without credentials.
     pub url: String,
-    /// File with the seed of the nkey that the hub knows this leaf by.
-    pub seed_file: String,
+}
+
+/// The file that must stand beside the configuration of a leaf, readable by its owner alone, with the text of
+/// [`leaf_seed`]. nats-server takes no path here, and a seed in the configuration itself would travel with it.
+pub const LEAF_SEED_FILE: &str = "leaf-seed.conf";
+
+/// The text of [`LEAF_SEED_FILE`] for the seed (`SU…`) of the user that the hub knows this leaf by.
+///
+/// # Errors
+/// [`ConfError::BadSeed`] for anything that is not the seed of a user, without repeating it.
+pub fn leaf_seed(seed: &str) -> Result<String, ConfError> {
+    if is_key(seed, "SU", 58) { Ok(format!("nkey: {}\n", quote(seed))) } else { Err(ConfError::BadSeed) }
+}
+
+/// Base32 of a known length after a known prefix.
+fn is_key(text: &str, prefix: &str, length: usize) -> bool {
+    text.len() == length
+        && text.starts_with(prefix)
+        && text.bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b))
 }
 
 /// What a managed server needs to know beside its layout.
@@ -191,7 +208,7 @@ fn leafnodes(out: &mut String, layout: &Layout, options: &ServerOptions) -> Resu
             line(out, "    {");
             field(out, 3, "url", &quote(&remote.url));
             field(out, 3, "account", Account::Domain.as_str());
-            field(out, 3, "nkey", &quote(&remote.seed_file));
+            line(out, &format!("      include \"{LEAF_SEED_FILE}\""));
             list(out, 3, "deny_imports", &layout.bridge_denies);
             list(out, 3, "deny_exports", &layout.bridge_denies);
             line(out, "    }");
@@ -199,9 +216,15 @@ fn leafnodes(out: &mut String, layout: &Layout, options: &ServerOptions) -> Resu
             line(out, "}");
             Ok(())
         }
-        (Role::Standalone, _, _) => Err(ConfError::Role("a standalone node neither accepts leafs nor joins a hub")),
-        (Role::Hub { .. }, _, _) => Err(ConfError::Role("a hub needs an address for its leafs and joins no hub")),
-        (Role::Leaf { .. }, _, _) => Err(ConfError::Role("a leaf needs its hub's address and accepts no leafs")),
+        (Role::Standalone, _, _) => {
+            Err(ConfError::Role("a standalone node neither accepts leafs nor joins a hub"))
+        }
+        (Role::Hub { .. }, _, _) => {
+            Err(ConfError::Role("a hub needs an address for its leafs and joins no hub"))
+        }
+        (Role::Leaf { .. }, _, _) => {
+            Err(ConfError::Role("a leaf needs its hub's address and accepts no leafs"))
+        }
     }
 }
 

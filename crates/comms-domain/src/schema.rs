@@ -94,6 +94,10 @@ impl Schema {
     /// # Errors
     /// What does not fit, field by field, at most [`crate::limits::FIELD_PROBLEMS_MAX`] and never empty.
     pub fn validate(&self, body: &Value) -> Result<(), Vec<FieldProblem>> {
+        if !self.0.shapes.can_check(body) {
+            let problem = "too deep to be checked against this schema".to_owned();
+            return Err(vec![FieldProblem { path: String::new(), problem }]);
+        }
         if self.0.validator.is_valid(body) {
             return Ok(());
         }
@@ -198,7 +202,9 @@ pub(crate) fn sorted(value: &Value) -> Value {
         Value::Object(members) => {
             let mut keys: Vec<&String> = members.keys().collect();
             keys.sort();
-            Value::Object(keys.into_iter().map(|key| (key.clone(), sorted(&members[key]))).collect::<Map<_, _>>())
+            Value::Object(
+                keys.into_iter().map(|key| (key.clone(), sorted(&members[key]))).collect::<Map<_, _>>(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         other => other.clone(),

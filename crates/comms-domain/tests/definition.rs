@@ -1,5 +1,7 @@
 //! `domain.toml` read: what is accepted, what is refused, and that nothing is reported twice or makes it panic.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -60,12 +62,23 @@ fn built_in_users_have_their_defaults_list_by_list() {
     assert!(operator.has(Right::DomainApply) && operator.has(Right::DomainRead));
     assert!(operator.sends.is_empty() && !operator.has(Right::ContentRead));
 
-    let narrowed = parse(&format!("{LIBRARY}\n[dev]\nsends = []\nrights = ['content.read']\n[operator]\nobserves = ['*']\n"));
+    let narrowed = parse(&format!(
+        "{LIBRARY}\n[dev]\nsends = []\nrights = ['content.read']\n[operator]\nobserves = ['*']\n"
+    ));
     let narrowed = narrowed.unwrap();
     let dev = &narrowed.services[&service("dev")];
     assert!(dev.sends.is_empty() && !dev.asks.is_empty() && dev.has(Right::ContentRead));
     let operator = &narrowed.services[&service("operator")];
     assert!(!operator.observes.is_empty() && operator.has(Right::DomainApply));
+}
+
+#[test]
+fn a_type_without_a_schema_takes_any_object() {
+    let domain = library();
+    let spec = domain.spec(&name("documents.AddDocument")).unwrap();
+    assert!(spec.validate(&serde_json::json!({"anything": [1, null]})).is_ok());
+    assert_eq!(spec.validate(&serde_json::json!([1])).unwrap_err()[0].problem, "an object is expected");
+    assert!(domain.spec(&name("documents.Unknown")).is_none());
 }
 
 #[test]
@@ -75,7 +88,8 @@ fn the_digest_is_of_what_is_said_not_of_how() {
     assert_eq!(library().digest().len(), 64);
     let other = parse(&LIBRARY.replace("copies = 3", "copies = 4")).unwrap();
     assert_ne!(library().digest(), other.digest());
-    let schemas = BTreeMap::from([("documents/AddDocument.json".to_owned(), "{\"type\":\"object\"}".to_owned())]);
+    let schemas =
+        BTreeMap::from([("documents/AddDocument.json".to_owned(), "{\"type\":\"object\"}".to_owned())]);
     let with_schema = Domain::parse("domain.toml", LIBRARY, &schemas).unwrap();
     assert_ne!(library().digest(), with_schema.digest());
 }
@@ -95,7 +109,11 @@ fn the_nearest_type_of_a_kind_is_found() {
 fn one_mistake_is_one_problem() {
     let after = |text: &str| format!("name = 'a'\n{text}");
     let cases = [
-        ("[command.documents.AddDocument]\n[service.s]\nhandles = ['documents.AddDocument']", 2, "without quotes"),
+        (
+            "[command.documents.AddDocument]\n[service.s]\nhandles = ['documents.AddDocument']",
+            2,
+            "without quotes",
+        ),
         ("colour = 3", 2, "unknown key colour"),
         ("[comand.'c.T']\n[service.s]\nhandles = ['c.T']", 2, "unknown key comand"),
         ("[command]\nx = 3", 3, "not the name of a command: x"),
@@ -151,7 +169,11 @@ fn one_mistake_is_one_problem() {
         ("[query.'c.T']\ndeadline = '25 h'", 3, "a deadline of 25 h is out of bounds"),
         ("content = 1.5", 2, "content is a number with a fraction"),
         ("dev = []", 2, "dev is a list"),
-        ("[service.s]\nrights = ['content.read', 'content.read']", 3, "content.read is listed twice in rights"),
+        (
+            "[service.s]\nrights = ['content.read', 'content.read']",
+            3,
+            "content.read is listed twice in rights",
+        ),
         ("[service.s]\nrights = ['root']", 3, "unknown right root"),
         ("[service.s", 2, "not TOML: "),
         ("[service.s\nhandles = []\nxx = 3", 2, "not TOML: "),
@@ -215,7 +237,8 @@ fn schema_files_are_named_beside_the_definition() {
         ("README.md".to_owned(), "no schema".to_owned()),
         ("c/T.json".to_owned(), "{\n  \"type\": \"object\",\n}".to_owned()),
     ]);
-    let problems = Domain::parse("some/where/domain.toml", "name = 'a'\n[query.'c.T']", &schemas).unwrap_err();
+    let problems =
+        Domain::parse("some/where/domain.toml", "name = 'a'\n[query.'c.T']", &schemas).unwrap_err();
     let found: Vec<String> = problems.iter().map(|p| format!("{}:{}", p.file, p.line)).collect();
     assert_eq!(found, ["some/where/schemas/c/T.json:3", "some/where/schemas/loose.json:1"], "{problems}");
 }
@@ -229,6 +252,9 @@ fn large_input_is_refused_or_bounded() {
     assert_eq!(problems(&format!("name = 'a'\n{types}")).len(), 1);
     let services: String = (0..1100).map(|i| format!("[service.s{i}]\n")).collect();
     assert_eq!(problems(&format!("name = 'a'\n{services}")).len(), 1);
+    let types: String = (0..4000).map(|i| format!("[query.'c.T{i}']\n")).collect();
+    let unknown = vec!["'c.Unknown'"; 60_000].join(", ");
+    assert_eq!(problems(&format!("name = 'a'\n{types}[service.s]\nasks = [{unknown}]")).len(), 200);
     let deep = format!("name = 'a'\nx = {}{}", "[".repeat(5000), "]".repeat(5000));
     assert!(!problems(&deep).is_empty());
 }
@@ -236,11 +262,46 @@ fn large_input_is_refused_or_bounded() {
 /// Pieces that a definition is made of, so that random text gets past the first line.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "name = 'a'\n", "name", " = ", "'", "\"", "[", "]", "[[", "]]", "{", "}", ",", "\n", "*", "é", "\0", "#",
-        "[command.'c.T']\n", "[query.\"c.Q\"]\n", "[event.'c.E']\n", "[service.s]\n", "[dev]\n", "[content]\n",
-        "handles = ['c.T']\n", "answers = [\"c.Q\", 3]\n", "emits = [", "'c.E'", "observes = ['*']\n", "rights = 1\n",
-        "deadline = '2 s'\n", "threshold = 64 KiB\n", "copies = 0x10\n", "service.s.t = 3\n", "dev = 1979-05-27\n",
-        "version = 1e9\n", "x.y.z = {a = [1, 2], b.c = ''}\n", "'''", "\"\"\"", "\\u00e9", "\r\n",
+        "name = 'a'\n",
+        "name",
+        " = ",
+        "'",
+        "\"",
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "{",
+        "}",
+        ",",
+        "\n",
+        "*",
+        "é",
+        "\0",
+        "#",
+        "[command.'c.T']\n",
+        "[query.\"c.Q\"]\n",
+        "[event.'c.E']\n",
+        "[service.s]\n",
+        "[dev]\n",
+        "[content]\n",
+        "handles = ['c.T']\n",
+        "answers = [\"c.Q\", 3]\n",
+        "emits = [",
+        "'c.E'",
+        "observes = ['*']\n",
+        "rights = 1\n",
+        "deadline = '2 s'\n",
+        "threshold = 64 KiB\n",
+        "copies = 0x10\n",
+        "service.s.t = 3\n",
+        "dev = 1979-05-27\n",
+        "version = 1e9\n",
+        "x.y.z = {a = [1, 2], b.c = ''}\n",
+        "'''",
+        "\"\"\"",
+        "\\u00e9",
+        "\r\n",
     ]);
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }

@@ -1,5 +1,7 @@
 //! A definition with twelve planted mistakes: all are reported at once, each in its line and with its mend.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 
 use comms_domain::Domain;
@@ -21,20 +23,13 @@ fn planted() -> comms_domain::Problems {
 #[test]
 fn every_planted_mistake_is_reported_once_in_its_line() {
     let problems = planted();
-    let found: Vec<(&str, usize, &str, &str)> = problems
-        .iter()
-        .map(|p| (p.file.as_str(), p.line, p.what.as_str(), p.mend.as_str()))
-        .collect();
+    let found: Vec<(&str, usize, &str, &str)> =
+        problems.iter().map(|p| (p.file.as_str(), p.line, p.what.as_str(), p.mend.as_str())).collect();
     let toml = "domain.toml";
     let expected = [
         (toml, 2, "not a name of a domain: Library", "a lower-case letter, then at most 62 of a-z 0-9 _ -"),
         (toml, 3, "unknown key verison in domain.toml", "did you mean version?"),
-        (
-            toml,
-            6,
-            "not a size: 64 kilo",
-            "write a whole number and B, KB, KiB, MB or MiB: \"64 KiB\"",
-        ),
+        (toml, 6, "not a size: 64 kilo", "write a whole number and B, KB, KiB, MB or MiB: \"64 KiB\""),
         (toml, 9, "unknown delivery durible", "did you mean \"durable\"?"),
         (
             toml,
@@ -52,12 +47,7 @@ fn every_planted_mistake_is_reported_once_in_its_line() {
         (toml, 23, "there is no command documents.AddDocumnt", "did you mean documents.AddDocument?"),
         (toml, 27, "documents.DocumentAdded is listed twice in emits", "remove one of them"),
         (toml, 33, "unknown right content.raed", "did you mean content.read?"),
-        (
-            "schemas/documents/AddDocument.json",
-            5,
-            "unknown type strng",
-            "did you mean string?",
-        ),
+        ("schemas/documents/AddDocument.json", 5, "unknown type strng", "did you mean string?"),
         (
             "schemas/documents/DocumentAded.json",
             1,
@@ -73,5 +63,8 @@ fn every_planted_mistake_is_reported_once_in_its_line() {
 fn each_problem_is_two_lines_for_people() {
     let text = planted().to_string();
     assert_eq!(text.lines().count(), 24);
-    assert!(text.contains("domain.toml:3:1  unknown key verison in domain.toml\n    did you mean version?\n"), "{text}");
+    assert!(
+        text.contains("domain.toml:3:1  unknown key verison in domain.toml\n    did you mean version?\n"),
+        "{text}"
+    );
 }

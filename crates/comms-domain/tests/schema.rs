@@ -1,5 +1,7 @@
 //! Schemas of bodies: what fits, what does not and in which words, and what numbers become.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 
 use comms_domain::{Domain, Problems, Schema};
@@ -177,7 +179,9 @@ fn the_schema_decides_integer_or_float() {
     }));
     let normal = |body: Value| schema.normalise(body);
     assert_eq!(
-        normal(json!({"i": 1.0, "f": 1, "either": 1, "both": 2.0, "maybe": 3, "listed": 1.0, "alternative": 5.0})),
+        normal(
+            json!({"i": 1.0, "f": 1, "either": 1, "both": 2.0, "maybe": 3, "listed": 1.0, "alternative": 5.0})
+        ),
         json!({"i": 1, "f": 1.0, "either": 1, "both": 2.0, "maybe": 3.0, "listed": 1, "alternative": 5})
     );
     assert_eq!(normal(json!({"list": [1.0, 1, 2]})), json!({"list": [1, 1.0, 2.0]}));
@@ -188,7 +192,10 @@ fn the_schema_decides_integer_or_float() {
     assert_eq!(normal(json!({"f": 9_007_199_254_740_993_u64})), json!({"f": 9_007_199_254_740_993_u64}));
     assert_eq!(normal(json!({"i": 1e30})), json!({"i": 1e30}));
     assert_eq!(normal(json!({"i": -9.223_372_036_854_776e18})), json!({"i": i64::MIN}));
-    assert_eq!(normal(json!({"i": 18_446_744_073_709_551_616.0_f64})), json!({"i": 18_446_744_073_709_551_616.0_f64}));
+    assert_eq!(
+        normal(json!({"i": 18_446_744_073_709_551_616.0_f64})),
+        json!({"i": 18_446_744_073_709_551_616.0_f64})
+    );
 }
 
 #[test]
@@ -228,7 +235,12 @@ fn faults_of_a_schema_file_have_a_place_and_a_mend() {
         ("{\n\"pattern\": \"(\"}", 2, "not a JSON Schema", "2020-12"),
         ("{\n\"pattern\": \"(?=a)b\"}", 2, "not a JSON Schema", "2020-12"),
         ("{\"$ref\": \"#\"}", 1, "refers to itself", "properties or items"),
-        ("{\"$defs\": {\n\"A\": {\"allOf\": [{\"$ref\": \"#/$defs/B\"}]},\n\"B\": {\"not\": {\"$ref\": \"#/$defs/A\"}}}}", 2, "refers to itself", "properties"),
+        (
+            "{\"$defs\": {\n\"A\": {\"allOf\": [{\"$ref\": \"#/$defs/B\"}]},\n\"B\": {\"not\": {\"$ref\": \"#/$defs/A\"}}}}",
+            2,
+            "refers to itself",
+            "properties",
+        ),
     ];
     let mut failed = Vec::new();
     for (text, line, what, mend) in cases {
@@ -258,7 +270,10 @@ fn references_within_the_file_work() {
         "$defs": {"x y": {"type": "integer"}, "z": {"$anchor": "named", "type": "string"}}
     }));
     assert_eq!(check(&schema, &json!({"a": 1, "b": "x", "tree": {"tree": {"a": 2}}})), [""; 0]);
-    assert_eq!(check(&schema, &json!({"tree": {"a": "x"}})), ["/tree/a  is text, a whole number is expected"]);
+    assert_eq!(
+        check(&schema, &json!({"tree": {"a": "x"}})),
+        ["/tree/a  is text, a whole number is expected"]
+    );
 }
 
 #[test]
@@ -269,7 +284,8 @@ fn answers_are_bounded() {
     assert_eq!(problems.len(), 32);
     assert_eq!(problems[31].problem, "more does not fit");
     let long = json!({"k".repeat(100_000): 1, "a": "v".repeat(100_000)});
-    let size: usize = schema.validate(&long).unwrap_err().iter().map(|p| p.path.len() + p.problem.len()).sum();
+    let size: usize =
+        schema.validate(&long).unwrap_err().iter().map(|p| p.path.len() + p.problem.len()).sum();
     assert!(size < 1000, "{size}");
     let items = compile(&json!({"items": {"type": "integer"}}));
     assert_eq!(items.validate(&json!(vec!["x"; 5000])).unwrap_err().len(), 32);
@@ -295,20 +311,67 @@ fn oversized_and_entangled_schemas_are_refused() {
     }
     definitions.insert("d40".to_owned(), json!({}));
     let entangled = json!({"$ref": "#/$defs/d0", "$defs": definitions}).to_string();
-    let _ = try_compile(&entangled);
+    assert!(try_compile(&entangled).unwrap_err().to_string().contains("too many ways"));
+}
+
+/// Two alternatives that both look into `next` double the work with every level.
+#[test]
+fn a_body_that_would_be_checked_for_ever_is_refused() {
+    let list = compile(&json!({
+        "oneOf": [
+            {"type": "null"},
+            {"properties": {"a": {"type": "string"}, "next": {"$ref": "#"}}, "required": ["a"]},
+            {"properties": {"b": {"type": "string"}, "next": {"$ref": "#"}}, "required": ["b"]}
+        ]
+    }));
+    let nested = |depth: usize| (0..depth).fold(json!({"a": "x"}), |body, _| json!({"a": "x", "next": body}));
+    assert_eq!(check(&list, &nested(12)), [""; 0]);
+    assert_eq!(check(&list, &nested(60)), ["  too deep to be checked against this schema"]);
+    // Alternatives that look into different parts cost nothing.
+    let apart = compile(&json!({
+        "oneOf": [
+            {"type": "null"},
+            {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+            {"type": "object", "properties": {"b": {"$ref": "#"}}, "required": ["b"]}
+        ]
+    }));
+    let nested =
+        (0..60).fold(
+            Value::Null,
+            |body, level| if level % 2 == 0 { json!({"a": body}) } else { json!({"b": body}) },
+        );
+    assert_eq!(check(&apart, &nested), [""; 0]);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec![
-        "type", "properties", "items", "anyOf", "allOf", "$ref", "$defs", "a", "/", "bytes", "required", "enum",
-        "additionalProperties", "not", "prefixItems", "if", "then", "$anchor", "const",
+        "type",
+        "properties",
+        "items",
+        "anyOf",
+        "allOf",
+        "$ref",
+        "$defs",
+        "a",
+        "/",
+        "bytes",
+        "required",
+        "enum",
+        "additionalProperties",
+        "not",
+        "prefixItems",
+        "if",
+        "then",
+        "$anchor",
+        "const",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
-        prop::sample::select(vec!["object", "#", "#/$defs/a", "comms:bytes", "integer", "a", CID]).prop_map(Value::from),
+        prop::sample::select(vec!["object", "#", "#/$defs/a", "comms:bytes", "integer", "a", CID])
+            .prop_map(Value::from),
     ];
     leaf.prop_recursive(5, 48, 5, move |inner| {
         prop_oneof![

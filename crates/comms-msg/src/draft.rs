@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use comms_content::{Cid, Node};
-use serde_json::json;
 
 use crate::content::{Body, Command, DomainContent, Event, Kind, Query};
 use crate::error::{at, content_error};
@@ -361,7 +360,7 @@ fn build(
 }
 
 fn empty_body() -> Node {
-    Node::from_value(&json!({})).expect("an empty map is a node")
+    Node::from_cbor(Bytes::from_static(&[0xa0])).expect("an empty map is a node")
 }
 
 fn no_owner() -> Error {

@@ -1,8 +1,6 @@
 //! The two forms in which the same data travels: canonical DAG-CBOR, and DAG-JSON for people and foreign
 //! clients. Not what the data says; see [`Msg`](crate::Msg) and [`door`](crate::door).
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use comms_content::Node;
 use serde::Serialize;
@@ -53,29 +51,47 @@ impl Form {
     }
 
     /// Writes a value of a door in this form.
+    ///
+    /// # Errors
+    /// If the value has no such form, nests too deep, or would be larger than [`DOOR_BYTES_MAX`].
     pub fn encode<T: Serialize>(self, value: &T) -> Result<Bytes> {
-        let node = Node::encode(value).map_err(content_error)?;
-        Ok(self.write(&node))
+        self.write(&Node::encode(value).map_err(content_error)?)
     }
 
-    /// Writes `{"ok": value}` in this form; should the value not be writable, a refusal that says so.
+    /// Writes `{"ok": value}` in this form; should the value not be writable, a refusal that says so, and that
+    /// what was asked for may have happened.
     pub fn ok<T: Serialize>(self, value: &T) -> Bytes {
         self.encode(&Answer::<&T>::Ok(value)).unwrap_or_else(|error| {
+            let kind = match error {
+                Error::TooLarge { .. } => RefusalKind::TooLarge,
+                _ => RefusalKind::Internal,
+            };
             let what = format!("the answer cannot be written: {error}");
-            self.refusal(&Refusal::new(RefusalKind::Internal, what).perhaps_done())
+            self.refusal(&Refusal::new(kind, what).perhaps_done())
         })
     }
 
-    /// Writes `{"error": refusal}` in this form.
+    /// Writes `{"error": refusal}` in this form. Of a refusal too large for a payload only the kind is told.
     pub fn refusal(self, refusal: &Refusal) -> Bytes {
-        let answer: Answer<(), Cow<'_, Refusal>> = Answer::Error(Cow::Borrowed(refusal));
-        self.encode(&answer).expect("a refusal is texts and flags, which both forms can write")
+        self.encode(&Answer::<(), &Refusal>::Error(refusal)).unwrap_or_else(|_| {
+            let mut short = Refusal::new(refusal.kind, "the reason is too long to be told");
+            short.may_have_happened = refusal.may_have_happened;
+            short.position = refusal.position;
+            self.encode(&Answer::<(), &Refusal>::Error(&short))
+                .expect("a short refusal of texts and flags has both forms")
+        })
     }
 
-    pub(crate) fn write(self, node: &Node) -> Bytes {
-        match self {
+    /// Writes data in this form, if it is not larger than a payload may be.
+    pub(crate) fn write(self, node: &Node) -> Result<Bytes> {
+        let bytes = match self {
             Form::Cbor => node.as_bytes().clone(),
             Form::Json => Bytes::from(node.to_json()),
+        };
+        if bytes.len() <= DOOR_BYTES_MAX {
+            Ok(bytes)
+        } else {
+            Err(Error::too_large(bytes.len(), DOOR_BYTES_MAX, "bytes"))
         }
     }
 }

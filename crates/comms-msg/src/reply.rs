@@ -31,7 +31,7 @@ impl Reply {
         self.write_cbor(&mut out)?;
         match form {
             Form::Cbor => Ok(out.into()),
-            Form::Json => Ok(form.write(&Node::from_cbor(out.into()).map_err(content_error)?)),
+            Form::Json => form.write(&Node::from_cbor(out.into()).map_err(content_error)?),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Who may read a content: the one rule, asked by gateway and doors alike.
 //!
-//! Knowing a CID grants nothing. A service may read what it put, what is carried by messages that reach it under the
-//! definition in force, and everything if it holds the right `content.read`. What was recorded (`comms_store::Grants`)
-//! says only how a content came to be known; who may read it follows from the definition of the moment, so a change of the
-//! definition changes it without rewriting anything.
+//! Knowing a CID grants nothing. A service may read what it put, what is carried by messages that reach it
+//! under the definition in force, and everything if it holds the right `content.read`. What was recorded
+//! (`comms_store::Grants`) says only how a content came to be known; who may read it follows from the
+//! definition of the moment, so a change of the definition changes it without rewriting anything.
 //!
 //! Links inside a DAG-CBOR block are contents of their own. Reading the block does not open them, and whoever
 //! names the block in a message must be allowed to name each of them.
@@ -52,8 +52,8 @@ impl Access {
         Ok(grants.iter().any(|grant| opens(grant, service, definition)))
     }
 
-    /// Whether the service may name this content in a message: it put it or may read it, it is here, and the same holds for
-    /// everything that the message would open with it. Absent and forbidden answer alike.
+    /// Whether the service may name this content in a message: it put it or may read it, it is here, and the
+    /// same holds for everything that the message would open with it. Absent and forbidden answer alike.
     ///
     /// # Errors
     /// As [`Access::may_read`]; [`Error::TooLarge`] for a link to more contents than a message may carry.
@@ -91,11 +91,11 @@ impl Access {
         self.grants.add(cid, Grant::PutBy(service.clone())).await
     }
 
-    /// Records that messages of a type in which the service takes part open this content: what it sends, asks or emits
-    /// carries it, and what it handles or answers carries it in reply. Durable when it returns.
+    /// Records that messages of a type in which the service takes part open this content: what it sends, asks
+    /// or emits carries it, and what it handles or answers carries it in reply. Durable when it returns.
     ///
-    /// This is how direct messages and answers, which the node never sees, open their links. Only for links that
-    /// [`Access::may_link`] allowed to the service.
+    /// This is how direct messages and answers, which the node never sees, open their links. Only for links
+    /// that [`Access::may_link`] allowed to the service.
     ///
     /// # Errors
     /// As [`Access::grant_carried`].
@@ -114,7 +114,9 @@ impl Access {
     pub(crate) fn part(&self, service: &ServiceName, name: &TypeName) -> Part {
         let domain = self.current.get();
         domain.service(service).map_or_else(Part::default, |service| Part {
-            speaks: service.sends.contains(name) || service.asks.contains(name) || service.emits.contains(name),
+            speaks: service.sends.contains(name)
+                || service.asks.contains(name)
+                || service.emits.contains(name),
             replies: service.handles.contains(name) || service.answers.contains(name),
         })
     }

@@ -7,7 +7,7 @@ use crate::folder::{Durability, Folder, replace};
 use crate::keys::Keys;
 
 /// Name of the file with the accounts, below the folder of nats files.
-pub const ACCOUNTS_FILE: &str = "accounts.conf";
+pub(crate) const ACCOUNTS_FILE: &str = "accounts.conf";
 
 /// Writes the accounts that the server is to include.
 pub(crate) fn prepare(folder: &Folder, layout: &Layout, keys: &Keys) -> Result<(), Error> {

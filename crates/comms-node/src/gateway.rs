@@ -2,15 +2,17 @@
 //!
 //! | request | what it does |
 //! |---|---|
-//! | `POST /content` | puts the body as a file; `?codec=dag-cbor` or `raw`: as one block; `?for=<type>`: messages of the type carry it |
+//! | `POST /content` | puts the body as a file; with `?for=<type>`, messages of the type carry it |
+//! | `POST /content?codec=dag-cbor` or `raw` | puts the body as one block |
 //! | `POST /content/{cid}?for=<type>` | messages of the type carry what the caller may read |
-//! | `GET`, `HEAD /content/{cid}` | the bytes (one `Range`); `?format=car`: the blocks that prove them; `?format=raw`: the one block |
+//! | `GET`, `HEAD /content/{cid}` | the bytes, or one `Range` of them |
+//! | `GET /content/{cid}?format=car` or `raw` | the blocks that prove them; the one block |
 //! | `POST /domain/plan`, `POST /domain/apply` | what a definition would change; puts it in force |
 //! | `GET /health` | how the node is; the one path without a token |
 //!
 //! Every other answer than a success is `{"error": Refusal}`, from `error`. Who may read what is decided by
-//! [`Access`]; what is done about definitions and health is given as [`Admin`]. Everything streams, in constant memory, as fast as the
-//! slower end goes.
+//! [`Access`]; what is done about definitions and health is given as [`Admin`]. Everything streams, in constant
+//! memory, as fast as the slower end goes.
 
 mod auth;
 mod content;
@@ -29,9 +31,9 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use axum::Router;
 use comms_store::Blocks;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;

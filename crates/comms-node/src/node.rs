@@ -24,7 +24,7 @@ use crate::current::Current;
 use crate::definition::{DOMAIN_TOML, Sources};
 use crate::door::Doors;
 use crate::facts::Facts;
-use crate::folder::{Folder, Held, NodeFile};
+use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
 use crate::gateway::{Admin, Gateway, Tokens};
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
@@ -262,8 +262,8 @@ async fn manage(
         Bridge::None => {}
         Bridge::Hub { listen, .. } => server_options.leaf_listen = Some(*listen),
         Bridge::Leaf { url, seed_file, .. } => {
-            let seed_file = seed_file.to_string_lossy().into_owned();
-            server_options.remote = Some(nats_conf::Remote { url: url.clone(), seed_file });
+            leaf_seed(&place, seed_file)?;
+            server_options.remote = Some(nats_conf::Remote { url: url.clone() });
         }
     }
     let mut configure = ServerConfiguration(server_options);
@@ -279,6 +279,18 @@ async fn manage(
     // A reload must name the port that the server has, whatever was asked for.
     configure.0.listen.set_port(server.port());
     Ok((server, configure))
+}
+
+/// Puts the seed that the hub gave where nats-server reads it.
+fn leaf_seed(place: &Place, seed_file: &Path) -> Result<(), Error> {
+    let seed = std::fs::read_to_string(seed_file).map_err(|source| file_error("read", seed_file, source))?;
+    let text = nats_conf::leaf_seed(seed.trim()).map_err(|error| Error::Malformed {
+        path: seed_file.to_owned(),
+        expected: "the seed that the hub made for this leaf",
+        why: error.to_string(),
+    })?;
+    make_private(place.folder())?;
+    replace(&place.folder().join(nats_conf::LEAF_SEED_FILE), text.as_bytes(), Durability::Synced)
 }
 
 fn content(folder: &Path, current: &Current) -> Result<(Blocks, Arc<Access>), Error> {

@@ -9,11 +9,11 @@ use comms_domain::NodeName;
 use crate::guard::Guard;
 
 /// Where nats-server is customarily found.
-pub const NATS_PORT: u16 = 4222;
+pub(crate) const NATS_PORT: u16 = 4222;
 /// Where the node's own HTTP is found.
-pub const HTTP_PORT: u16 = 7180;
+pub(crate) const HTTP_PORT: u16 = 7180;
 /// How long a node takes at most to end what it has when it is told to stop.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// What a node is started with. The default runs on a laptop.
 #[derive(Debug, Clone)]

@@ -41,6 +41,8 @@ use self::supervisor::{Launch, Supervisor};
 pub const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a server may take to read a new configuration; it does so in milliseconds.
 const RELOAD_WITHIN: Duration = Duration::from_secs(5);
+/// What the server logs when it read a new configuration and cannot take it.
+const RELOAD_FAILED: &str = "Failed to reload server configuration";
 /// How long the system may take to end a process that was killed; longer, and its disk hangs.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// One try to connect while the server comes up. On loopback it takes milliseconds or fails at once.
@@ -184,15 +186,18 @@ impl Managed {
         self.spec.place.write_configuration(configuration)?;
         // A server that is down right now reads the file when it is started again.
         self.supervisor.order(Order::Reload);
-        if self.runs_on(&digest).await {
-            in_force.clear();
-            in_force.push_str(configuration);
-            return Ok(digest);
-        }
+        let failure = match self.runs_on(&digest, log_from).await {
+            Reload::Done => {
+                in_force.clear();
+                in_force.push_str(configuration);
+                return Ok(digest);
+            }
+            Reload::Refused(log) => Error::ConfigurationRefused { log },
+            Reload::Silent(log) => Error::ConfigurationUnconfirmed { within: RELOAD_WITHIN, log },
+        };
         self.spec.place.write_configuration(&in_force)?;
         self.supervisor.order(Order::Reload);
-        let log = self.spec.place.log_tail(log_from);
-        Err(Error::ConfigurationUnconfirmed { within: RELOAD_WITHIN, log })
+        Err(failure)
     }
 
     /// Ends the server: it is asked to, and killed when it has not ended within `grace`.
@@ -215,21 +220,35 @@ impl Managed {
         }
     }
 
-    async fn runs_on(&self, digest: &Digest) -> bool {
+    async fn runs_on(&self, digest: &Digest, log_from: u64) -> Reload {
         let deadline = Instant::now() + RELOAD_WITHIN;
         let mut pace = Pace::default();
         loop {
             if let Ok(facts) = self.facts().await
                 && facts.configuration.as_ref() == Some(&digest.0)
             {
-                return true;
+                return Reload::Done;
+            }
+            let log = self.spec.place.log_tail(log_from);
+            // The digest decides; this line only spares the wait for one that will not come.
+            if log.contains(RELOAD_FAILED) {
+                return Reload::Refused(log);
             }
             if Instant::now() >= deadline {
-                return false;
+                return Reload::Silent(log);
             }
             sleep(pace.next_pause()).await;
         }
     }
+}
+
+/// How a reload ended.
+enum Reload {
+    Done,
+    /// The server says that it cannot: some things change with a restart only.
+    Refused(String),
+    /// It says nothing.
+    Silent(String),
 }
 
 /// Waits until the server that was just started answers, and tells its port.

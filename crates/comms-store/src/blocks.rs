@@ -1,7 +1,7 @@
 //! Blocks by multihash.
 //!
-//! The file of a block is named by the CID that its bytes have as *raw* bytes, so that every CID of the same bytes,
-//! of either version and any codec, finds the one file. The name of a file is therefore always true of
+//! The file of a block is named by the CID that its bytes have as *raw* bytes, so that every CID of the same
+//! bytes, of either version and any codec, finds the one file. The name of a file is therefore always true of
 //! what is in it.
 
 use std::path::Path;

@@ -1,16 +1,16 @@
 //! Bytes of any length into blocks, in constant memory.
 //!
 //! One lane collects what arrives and has it hashed on a thread for such work; beside it up to
-//! [`FILE_WRITES_MAX`] finished blocks are on their way to the disk. When the disk is slow the lane waits, and so
-//! does whoever sends.
+//! [`FILE_WRITES_MAX`] finished blocks are on their way to the disk. When the disk is slow the lane waits, and
+//! so does whoever sends.
 
 use std::pin::pin;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use comms_content::{Block, File, Importer};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
 
-use crate::limits::{FILE_WRITES_MAX, HASH_BATCH_BYTES, HASH_BATCH_PIECES};
+use crate::limits::{FILE_WRITES_MAX, HASH_BATCH_BYTES};
 use crate::{Blocks, Error, Result};
 
 impl Blocks {
@@ -28,10 +28,11 @@ impl Blocks {
     {
         let mut source = pin!(source.fuse());
         let mut importer = Importer::new();
+        let mut ahead = Bytes::new();
         let mut writes = FuturesUnordered::new();
         loop {
             let mut step = pin!(async {
-                let batch = collect(&mut source).await?;
+                let batch = collect(&mut source, &mut ahead).await?;
                 Ok::<_, E>(import(importer, batch).await?)
             });
             let imported = loop {
@@ -60,9 +61,9 @@ impl Blocks {
     }
 }
 
-/// Some bytes of the stream, in the pieces they came in.
+/// Some bytes of the stream: [`HASH_BATCH_BYTES`], or fewer if they are the last.
 struct Batch {
-    pieces: Vec<Bytes>,
+    bytes: Bytes,
     last: bool,
 }
 
@@ -77,30 +78,37 @@ enum Rest {
     Whole(File),
 }
 
-/// Takes from the stream until there is work enough for a thread.
-async fn collect<E>(source: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin)) -> Result<Batch, E> {
-    let mut pieces = Vec::new();
-    let mut bytes = 0;
-    while bytes < HASH_BATCH_BYTES && pieces.len() < HASH_BATCH_PIECES {
+/// Takes from the stream until there is a batch. What came beyond it is left in `ahead`.
+async fn collect<E>(
+    source: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+    ahead: &mut Bytes,
+) -> Result<Batch, E> {
+    let mut batch = BytesMut::new();
+    loop {
+        // Large pieces are cut and not copied.
+        if batch.is_empty() && ahead.len() >= HASH_BATCH_BYTES {
+            return Ok(Batch { bytes: ahead.split_to(HASH_BATCH_BYTES), last: false });
+        }
+        let missing = HASH_BATCH_BYTES - batch.len();
+        if batch.is_empty() && !ahead.is_empty() {
+            batch.reserve(HASH_BATCH_BYTES);
+        }
+        batch.extend_from_slice(&ahead.split_to(ahead.len().min(missing)));
+        if batch.len() == HASH_BATCH_BYTES {
+            return Ok(Batch { bytes: batch.freeze(), last: false });
+        }
         match source.next().await {
-            Some(piece) => {
-                let piece = piece?;
-                bytes += piece.len();
-                pieces.push(piece);
-            }
-            None => return Ok(Batch { pieces, last: true }),
+            Some(piece) => *ahead = piece?,
+            None => return Ok(Batch { bytes: batch.freeze(), last: true }),
         }
     }
-    Ok(Batch { pieces, last: false })
 }
 
 /// Hashes a batch, away from the threads that serve others.
 async fn import(mut importer: Importer, batch: Batch) -> Result<Imported> {
     tokio::task::spawn_blocking(move || {
         let mut blocks = Vec::new();
-        for piece in batch.pieces {
-            importer.push(piece, &mut blocks);
-        }
+        importer.push(batch.bytes, &mut blocks);
         let rest = if batch.last { Rest::Whole(importer.finish(&mut blocks)) } else { Rest::More(importer) };
         Imported { blocks, rest }
     })

@@ -1,9 +1,9 @@
 //! A folder of shards whose own entries are durable, with `object_store` over it.
 //!
-//! `object_store` syncs a file and the folder it lands in. It cannot know whether a folder that it finds has been
-//! synced into *its* parent: with two writers, the second finds the folder that the first has just made and not yet
-//! synced. So shards are made and synced here, before anything is written into them, and [`Folder::sync`] is for who finds
-//! a file in place and must not answer before its entry is durable.
+//! `object_store` syncs a file and the folder it lands in. It cannot know whether a folder that it finds has
+//! been synced into *its* parent: with two writers, the second finds the folder that the first has just made
+//! and not yet synced. So shards are made and synced here, before anything is written into them, and
+//! [`Folder::sync`] is for who finds a file in place and must not answer before its entry is durable.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -57,6 +57,17 @@ impl Folder {
         Ok(())
     }
 
+    /// The same, and makes the folder `name` in the shard. Only [`Folder::sync`], after the write, makes that durable.
+    pub(crate) async fn prepare_within(&self, name: &str) -> Result<()> {
+        self.prepare(name).await?;
+        let folder = self.root.join(shard(name)).join(name);
+        blocking(move || match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        })
+        .await
+    }
+
     fn shards(&self) -> MutexGuard<'_, HashSet<String>> {
         // A set has no state between two statements that a panic could leave wrong.
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,8 +99,8 @@ async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Res
         .map_err(|source| Error::io("sync a folder", source))
 }
 
-/// The two digits before the last: the last one carries fewer than five bits of the digest, and the first ones are
-/// the same in every CID.
+/// The two digits before the last: the last one carries fewer than five bits of the digest, and the first ones
+/// are the same in every CID.
 fn shard(name: &str) -> &str {
     &name[name.len() - 3..name.len() - 1]
 }
@@ -112,8 +123,9 @@ fn make(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes files that were being written when a process died, and answers which shards there are. `object_store`
-/// writes beside the final name, with `#` and a number, and renames; such a file belongs to nobody after a start.
+/// Removes files that were being written when a process died, and answers which shards there are.
+/// `object_store` writes beside the final name, with `#` and a number, and renames; such a file belongs to
+/// nobody after a start.
 fn sweep(root: &Path) -> io::Result<HashSet<String>> {
     let mut shards = HashSet::new();
     for shard in fs::read_dir(root)? {
@@ -137,8 +149,8 @@ pub(crate) fn name(cid: &Cid) -> String {
     cid.with_codec(cid.codec()).to_string()
 }
 
-/// Refuses what is never here: only SHA-256 is, since what cannot be verified is not served, and an identity CID is its
-/// own content.
+/// Refuses what is never here: only SHA-256 is, since what cannot be verified is not served, and an identity
+/// CID is its own content.
 pub(crate) fn storable(cid: &Cid) -> Result<()> {
     if cid.hash_code() == SHA2_256 && cid.digest().len() == 32 {
         Ok(())

@@ -1,12 +1,12 @@
 //! Why somebody may read a content: who put it, and which messages carry it.
 //!
 //! A grant is an empty file whose name says everything: `<shard>/<cid>/by-archive`,
-//! `<shard>/<cid>/in-documents.AddDocument`. Nothing is rewritten, so nothing can be half-written, and a folder is read by
-//! listing it.
+//! `<shard>/<cid>/in-documents.AddDocument`. Nothing is rewritten, so nothing can be half-written, and a folder
+//! is read by listing it.
 //!
-//! Unlike blocks, grants are kept per CID and not per multihash. Whoever puts *raw* bytes may read those
-//! bytes, but if they happen to be a node of a file, the grant must not open the file: its links may name content
-//! of somebody else.
+//! Unlike blocks, grants are kept per CID and not per multihash. Whoever puts *raw* bytes may read those bytes,
+//! but if they happen to be a node of a file, the grant must not open the file: its links may name content of
+//! somebody else.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,11 +24,12 @@ use crate::folder::{Folder, name, storable};
 use crate::limits::{GRANTS_CACHED_MAX, GRANTS_PER_CONTENT_MAX};
 use crate::{Error, Result};
 
-/// Counters of writes, so that what was listed before a write is not remembered after it. More than one, so that a
-/// write of one content rarely spoils the listing of another.
+/// Counters of writes, so that what was listed before a write is not remembered after it. More than one, so
+/// that a write of one content rarely spoils the listing of another.
 const STRIPES: usize = 64;
 
-/// One reason to be allowed to read a content. Says nothing about who may; that depends on the definition of the day.
+/// One reason to be allowed to read a content. Says nothing about who may; that depends on the definition of
+/// the day.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grant {
     /// The service put it.
@@ -121,14 +122,14 @@ impl Grants {
             return Err(too_many(entry.grants.len()));
         }
         let location = self.0.folder.location(&name).join(grant.to_string());
-        self.0.folder.prepare(&name).await?;
+        self.0.folder.prepare_within(&name).await?;
         self.0
             .folder
             .objects
             .put(&location, Bytes::new().into())
             .await
             .map_err(|source| Error::io("record a grant", source))?;
-        // Another writer may have made the folder of this content and not synced it yet.
+        // The file is synced into the folder of this content by now, and that folder by this.
         self.0.folder.sync(&name).await?;
         let mut known = self.known();
         known.writes[stripe(cid)] += 1;

@@ -4,8 +4,8 @@
 //! why somebody may read a content: who put it, and which types of messages carry it. Neither knows the
 //! domain: whoever asks on behalf of a service decides with both in hand.
 //!
-//! Both write through `object_store` with its syncing on. What that leaves to the caller, the entries of folders
-//! it did not create itself, is done by `folder`.
+//! Both write through `object_store` with its syncing on. What that leaves to the caller, the entries of
+//! folders it did not create itself, is done by `folder`.
 
 mod blocks;
 mod cache;

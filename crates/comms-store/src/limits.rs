@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its reason.
 
+use comms_content::limits::CHUNK_BYTES;
+
 /// Blocks being written at once, over all callers. Each holds one block in memory and one blocking thread that
 /// waits for the disk; more writers than this do not make a disk faster.
 pub const BLOCK_WRITES_MAX: usize = 16;
@@ -11,13 +13,9 @@ pub const BLOCK_READS_MAX: usize = 32;
 /// enough that one upload leaves room for others.
 pub const FILE_WRITES_MAX: usize = 4;
 
-/// Bytes collected before they are handed to a thread that hashes: one chunk of the profile, so that the
-/// hand-over (some microseconds) disappears beside the hash (milliseconds).
-pub const HASH_BATCH_BYTES: usize = 1024 * 1024;
-
-/// Pieces collected before they are handed over, however small: a stream of single bytes must not
-/// grow a long list.
-pub const HASH_BATCH_PIECES: usize = 1024;
+/// Bytes collected before they are handed to a thread that hashes: whole chunks of the profile, so that no
+/// leaf is put together twice, and so that the hand-over (some microseconds) disappears beside the hash.
+pub const HASH_BATCH_BYTES: usize = CHUNK_BYTES;
 
 /// Multihashes remembered as corrupt on disk, so that the next put writes them again instead of
 /// trusting what is there. A disk with more bad blocks than this needs a new disk first.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::{Client, Subject as NatsSubject};
 use comms_content::Cid;
-use comms_msg::door::{Hello, WatchAsk, WatchFrom, Watching};
+use comms_msg::door::Hello;
 use comms_msg::{DomainName, Door, MsgId, Owner, ServiceName, Subject, TypeName};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -334,17 +334,6 @@ impl Comms {
         let rights = Arc::new(Rights::new(hello(client, replies, domain, service, DOOR_WITHIN).await?));
         *self.0.rights.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), Arc::clone(&rights));
         Ok(rights)
-    }
-
-    /// The incarnation of the event log, which positions carry.
-    pub(crate) async fn log(&self) -> Result<Arc<str>> {
-        // Only the watch door tells it; the consumer that it makes ends by itself, since nobody subscribes to it.
-        let types = self.rights().observed().take(1).cloned().collect();
-        let ask = WatchAsk { types, entity: None, from: WatchFrom::New };
-        let mut request = Request::of(self.door(Door::Watch), &ask, DOOR_WITHIN)?;
-        request.tells_only = true;
-        let watching: Watching = self.request(request).await?;
-        Ok(watching.log.into())
     }
 
     /// The subject of one of this service's doors.

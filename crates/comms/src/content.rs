@@ -1,7 +1,8 @@
 //! Content: putting bytes of any length, and getting them back by CID, over the node's loopback HTTP.
 //!
-//! Bytes never travel on the connection that carries messages. What comes back is verified block by block against the
-//! CID before a byte of it is handed on, in constant memory; the node is not trusted to have done so.
+//! Bytes never travel on the connection that carries messages. What comes back is verified block by block
+//! against the CID before a byte of it is handed on, in constant memory; the node is not trusted to have done
+//! so.
 //!
 //! [`Client`] works without a connection to NATS: an address and a token are enough.
 

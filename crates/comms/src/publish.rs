@@ -36,6 +36,8 @@ pub struct Published {
     pub position: Position,
     /// Its message CID.
     pub cid: Cid,
+    /// Bytes of the message on the wire: large fields have left it.
+    pub bytes: usize,
 }
 
 /// Whose history an event is for, and what is expected of it.
@@ -134,12 +136,14 @@ pub(crate) async fn append(
     let event = comms_msg::Event { type_name: type_name.clone(), version, entity, previous: None, body };
     let hop = Hop { expect: place.expect, ..Hop::default() };
     let msg = Msg { id, metadata, content: Some(DomainContent::Event(event)), hop };
-    let appended = hand_in(comms, type_name, msg.to_wire()?, within).await?;
+    let payload = msg.to_wire()?;
+    let bytes = payload.len();
+    let appended = hand_in(comms, type_name, payload, within).await?;
     let [AppendedEvent { id, position, cid, .. }] = appended.events.as_slice() else {
         return Err(Error::new(ErrorKind::Internal, "the node's answer names another number of events")
             .perhaps_done());
     };
-    Ok(Published { id: *id, position: *position, cid: *cid })
+    Ok(Published { id: *id, position: *position, cid: *cid, bytes })
 }
 
 /// Hands one event, or a frame of events of one entity, in at the door.

@@ -4,6 +4,7 @@
 //! Advice only: the broker and the doors enforce. Pure.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use comms_msg::door::{CommandInfo, Delivery, Hello};
@@ -54,6 +55,8 @@ pub(crate) struct Rights {
     emits: HashSet<TypeName>,
     observes: HashSet<TypeName>,
     queries: HashMap<TypeName, Duration>,
+    /// The incarnation of the event log, which positions carry.
+    pub(crate) log: Arc<str>,
     /// Bytes above which a byte field leaves the message.
     pub(crate) threshold: usize,
 }
@@ -91,6 +94,7 @@ impl Rights {
                 .into_iter()
                 .map(|query| (query.type_name, Duration::from_millis(query.deadline_ms)))
                 .collect(),
+            log: hello.log.into(),
             threshold: usize::try_from(hello.threshold).unwrap_or(usize::MAX),
         }
     }

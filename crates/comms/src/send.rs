@@ -39,6 +39,8 @@ pub struct Sent {
     pub cid: Cid,
     /// Where it is kept.
     pub position: Position,
+    /// Bytes of the message on the wire: large fields have left it.
+    pub bytes: usize,
     /// Whether the same may be sent again safely; always, since this library chooses the id.
     pub retry_safe: bool,
     /// Anything else that the node said.
@@ -53,6 +55,8 @@ pub struct Sent {
 pub struct Told {
     /// Its id.
     pub id: MsgId,
+    /// Bytes of the message on the wire: large fields have left it.
+    pub bytes: usize,
 }
 
 impl<C: Command> Send<C> {
@@ -108,12 +112,14 @@ pub(crate) async fn keep(
     let msg = message(&comms, &type_name, version, body, label)?;
     let subject = comms.door(Door::Command(type_name.clone()));
     let payload = msg.to_wire()?;
+    let bytes = payload.len();
     let accepted: Accepted =
         comms.request(Request::new(subject, payload, within.unwrap_or(DOOR_WITHIN))).await?;
     Ok(Sent {
         id: accepted.id,
         cid: accepted.cid,
         position: accepted.position,
+        bytes,
         retry_safe: accepted.retry_safe,
         note: accepted.note,
         comms,
@@ -134,8 +140,14 @@ pub(crate) async fn tell(
     share(comms, lane.type_name(), &body).await?;
     let msg = message(comms, lane.type_name(), version, body, label)?;
     check(&msg)?;
-    comms.publisher().push(lane, within, |out| msg.write_cbor(out)).await?;
-    Ok(Told { id: msg.id })
+    let mut bytes = 0;
+    let write = |out: &mut Vec<u8>| {
+        let before = out.len();
+        msg.write_cbor(out);
+        bytes = out.len() - before;
+    };
+    comms.publisher().push(lane, within, write).await?;
+    Ok(Told { id: msg.id, bytes })
 }
 
 fn message(comms: &Comms, type_name: &TypeName, version: u32, body: Body, label: Label) -> Result<Msg> {

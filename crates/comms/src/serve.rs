@@ -172,7 +172,7 @@ impl Service {
                 loops.spawn(intake.run(|_| None, move |work| Arc::clone(&commands).handle(work)));
             }
             if !events.is_empty() {
-                let log = comms.log().await?;
+                let log = Arc::clone(&comms.rights().log);
                 let intake = intake(&comms, listening.events, "events", ENTITIES_AT_ONCE, &stop).await?;
                 let events =
                     Arc::new(Events { comms: comms.clone(), handlers: events, log, stop: stop.clone() });

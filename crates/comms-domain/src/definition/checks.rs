@@ -73,7 +73,10 @@ fn command<'a>(reader: &mut Reader<'_>, who: &Who<'a>, name: &'a TypeName, raw: 
             for (at, service) in handlers.iter().skip(1) {
                 reader.problem(
                     *at,
-                    format!("{name} is durable and handled by {} already, not by {service} too", handlers[0].1),
+                    format!(
+                        "{name} is durable and handled by {} already, not by {service} too",
+                        handlers[0].1
+                    ),
                     "a durable command has one handler: remove it from one of them",
                 );
             }

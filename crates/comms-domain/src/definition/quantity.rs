@@ -47,7 +47,9 @@ mod tests {
         assert_eq!(bytes("64KB"), Some(64000));
         assert_eq!(bytes(" 1 mib "), Some(1 << 20));
         assert_eq!(bytes("7 B"), Some(7));
-        for wrong in ["64", "64 K", "KiB", "", "1.5 KiB", "-1 B", "99999999999999999999 B", "18446744073709551615 MiB"] {
+        for wrong in
+            ["64", "64 K", "KiB", "", "1.5 KiB", "-1 B", "99999999999999999999 B", "18446744073709551615 MiB"]
+        {
             assert_eq!(bytes(wrong), None, "{wrong}");
         }
     }

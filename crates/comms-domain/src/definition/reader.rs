@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::quantity;
-use crate::limits::{DEADLINE_MAX, DEADLINE_MIN, VERSION_MAX};
+use crate::limits::{DEADLINE_MAX, DEADLINE_MIN, PROBLEMS_MAX, VERSION_MAX};
 use crate::nearest;
 use crate::problem::{Problem, Problems};
 use crate::schema::echo;
@@ -55,6 +55,11 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { file, line, column, what, mend: mend.to_owned() });
     }
 
+    /// Whether enough is wrong for one report: then looking for what was meant costs more than it tells.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
+    }
+
     /// A problem in another file.
     pub(super) fn problem_in(&mut self, file: String, text: &str, at: usize, what: String, mend: String) {
         let (line, column) = Lines::of(text).place(at);
@@ -68,7 +73,10 @@ impl<'a> Reader<'a> {
         let (what, mend) = if message.contains("duplicate key") {
             ("written twice".to_owned(), "keep one of the two")
         } else {
-            (format!("not TOML: {message}"), "text needs quotes, lists need [ ] with commas; see https://toml.io")
+            (
+                format!("not TOML: {message}"),
+                "text needs quotes, lists need [ ] with commas; see https://toml.io",
+            )
         };
         let (line, _) = self.lines.place(span.start);
         self.problem(span.start, what, mend);
@@ -139,7 +147,11 @@ impl<'a> Reader<'a> {
             DeValue::Integer(number) => {
                 let value = i128::from_str_radix(number.as_str(), number.radix()).ok();
                 if value.is_none() {
-                    self.problem(at, format!("{} is out of bounds", echo(entry.key)), "a smaller number is expected");
+                    self.problem(
+                        at,
+                        format!("{} is out of bounds", echo(entry.key)),
+                        "a smaller number is expected",
+                    );
                 }
                 value.map(|value| (value, at))
             }
@@ -206,7 +218,11 @@ impl<'a> Reader<'a> {
             return None;
         };
         if !(DEADLINE_MIN..=DEADLINE_MAX).contains(&time) {
-            self.problem(at, format!("a deadline of {} is out of bounds", echo(text)), "between \"1 ms\" and \"24 h\"");
+            self.problem(
+                at,
+                format!("a deadline of {} is out of bounds", echo(text)),
+                "between \"1 ms\" and \"24 h\"",
+            );
             return None;
         }
         Some(time)

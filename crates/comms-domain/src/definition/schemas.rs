@@ -37,12 +37,15 @@ pub(super) fn compile(reader: &mut Reader<'_>, files: &BTreeMap<String, String>,
                     }
                 }
             }
-        } else if !types.broken.contains(name.as_str()) {
+        } else if !types.broken.contains(name.as_str()) && !reader.is_full() {
             let mend = match nearest::type_name(name.as_str(), types.known.keys()) {
                 Some(meant) => {
                     format!("did you mean schemas/{}/{}.json?", meant.context(), meant.name())
                 }
-                None => format!("add [{}.\"{name}\"] to the definition, or remove the file", Kind::Command.as_str()),
+                None => format!(
+                    "add [{}.\"{name}\"] to the definition, or remove the file",
+                    Kind::Command.as_str()
+                ),
             };
             reader.problem_in(file, "", 0, format!("there is no type {name}"), mend);
         }

@@ -1,11 +1,12 @@
 //! The sections `[service.NAME]`, `[dev]` and `[operator]`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use comms_msg::{ServiceName, TypeName};
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Entry, Keys, Reader, entries};
+use super::reader::{Entry as Section, Keys, Reader, entries};
 use super::types::Types;
 use crate::domain::{Kind, Right, Service};
 use crate::limits::SERVICES_MAX;
@@ -97,13 +98,15 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Keys<'_>, types: &Types) -> Ra
             None => RawService::unread(),
         };
         // A reserved name must not take the place of the built-in user, which is added below.
-        let key = if is_reserved(entry.key) { format!("service.{}", entry.key) } else { entry.key.to_owned() };
+        let key =
+            if is_reserved(entry.key) { format!("service.{}", entry.key) } else { entry.key.to_owned() };
         services.insert(key, raw);
     }
     let mut built_in = |name: &'static str, all: &[ListKey], rights: &[Right]| {
         let section = top.get(name).and_then(|entry| reader.table(entry));
-        let mut raw = section
-            .map_or_else(RawService::default, |table| service(reader, table, &format!("[{name}]"), true, types));
+        let mut raw = section.map_or_else(RawService::default, |table| {
+            service(reader, table, &format!("[{name}]"), true, types)
+        });
         let said = |key: &str| section.is_some_and(|table| table.contains_key(key));
         raw.all.extend(all.iter().filter(|list| !said(list.word())));
         if !said("rights") {
@@ -120,7 +123,7 @@ fn is_reserved(name: &str) -> bool {
     matches!(name, ServiceName::DEV | ServiceName::OPERATOR)
 }
 
-fn check_name(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+fn check_name(reader: &mut Reader<'_>, entry: &Section<'_>) {
     let reserved = match entry.key {
         ServiceName::DEV | ServiceName::OPERATOR => Some(format!("it is built in: write [{}]", entry.key)),
         ServiceName::NODE => Some("it is the node itself: choose another name".to_owned()),
@@ -169,7 +172,7 @@ fn service(
 }
 
 /// The entries of a list of texts with their places; `None` if a part could not be read.
-fn texts<'t>(reader: &mut Reader<'_>, entry: &Entry<'t>) -> Option<Vec<(&'t str, usize)>> {
+fn texts<'t>(reader: &mut Reader<'_>, entry: &Section<'t>) -> Option<Vec<(&'t str, usize)>> {
     let DeValue::Array(items) = entry.value.get_ref() else {
         reader.wrong_type(entry.value, entry.key, entry.value.get_ref(), "a list of names in [ ]");
         return None;
@@ -180,7 +183,12 @@ fn texts<'t>(reader: &mut Reader<'_>, entry: &Entry<'t>) -> Option<Vec<(&'t str,
         if let DeValue::String(text) = item.get_ref() {
             texts.push((text.as_ref(), item.span().start));
         } else {
-            reader.wrong_type(item, &format!("an entry of {}", entry.key), item.get_ref(), "a name in quotes");
+            reader.wrong_type(
+                item,
+                &format!("an entry of {}", entry.key),
+                item.get_ref(),
+                "a name in quotes",
+            );
             whole = false;
         }
     }
@@ -212,11 +220,12 @@ fn member(reader: &mut Reader<'_>, raw: &mut RawService, key: ListKey, text: &st
         raw.unread.insert(key);
         return;
     };
-    let list = raw.lists.entry(key).or_default();
-    if list.contains_key(&name) {
-        reader.problem(at, format!("{name} is listed twice in {}", key.word()), "remove one of them");
-    } else {
-        list.insert(name, at);
+    match raw.lists.entry(key).or_default().entry(name) {
+        Entry::Vacant(place) => drop(place.insert(at)),
+        Entry::Occupied(place) => {
+            let what = format!("{} is listed twice in {}", place.key(), key.word());
+            reader.problem(at, what, "remove one of them");
+        }
     }
 }
 
@@ -246,7 +255,10 @@ fn resolve_text(
     if types.broken.contains(text) {
         return None;
     }
-    let meant = nearest::type_name(text, types.of_kind(kind)).cloned();
+    let meant = match reader.is_full() {
+        true => None,
+        false => nearest::type_name(text, types.of_kind(kind)).cloned(),
+    };
     let what = format!("there is no {} {}", kind.as_str(), echo(text));
     let mend = match &meant {
         Some(meant) => format!("did you mean {meant}?"),

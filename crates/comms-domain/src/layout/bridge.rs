@@ -6,7 +6,7 @@
 
 use super::Account;
 use super::consumer::{AckPolicy, Consumer, Purpose};
-use super::node::{NodeId, NodeName};
+use super::node::{NodeId, NodeName, Role};
 use super::rights::User;
 use super::stream::{Source, event_name};
 use crate::domain::Domain;
@@ -60,8 +60,49 @@ pub(super) fn consumer(domain: &Domain, node: &NodeId, peer: &NodeName) -> Consu
     }
 }
 
-/// The users as which leafs join this hub.
-pub(super) fn users(_domain: &Domain, _node: &NodeId) -> Vec<User> {
-    let _ = Account::Domain;
-    Vec::new()
+/// The users as which leafs join this hub, each with just what sourcing between it and every other node needs,
+/// by name: a leaf cannot pretend to be another, read what is not for it, or administer anything.
+///
+/// Seen from the hub, a leaf publishes what it sends and subscribes what it is sent.
+pub(super) fn users(domain: &Domain, node: &NodeId) -> Vec<User> {
+    let Role::Hub { leafs } = &node.role else { return Vec::new() };
+    let nodes: Vec<&NodeName> = std::iter::once(&node.name).chain(leafs).collect();
+    node.peers()
+        .into_iter()
+        .map(|leaf| {
+            // Where the server of the source answers the one that asks it to begin again.
+            let answers = "$JSC.R.>".to_owned();
+            let (mut publish, mut subscribe) = (vec![answers.clone()], vec![answers]);
+            for other in nodes.iter().filter(|other| **other != leaf) {
+                let (event, foreign) = sourcing(domain, other, leaf);
+                subscribe.push(event);
+                publish.extend(foreign);
+                let (event, foreign) = sourcing(domain, leaf, other);
+                publish.push(event);
+                subscribe.extend(foreign);
+            }
+            User {
+                name: leaf.leaf_user(),
+                account: Account::Domain,
+                publish,
+                publish_deny: Vec::new(),
+                subscribe,
+            }
+        })
+        .collect()
+}
+
+/// What flows when `to` sources from `from`: the events, and in the other direction the request to begin and
+/// the flow control, in both of the server's forms.
+fn sourcing(domain: &Domain, from: &NodeName, to: &NodeName) -> (String, [String; 3]) {
+    let stream = event_name(from.as_str());
+    let consumer = consumer_name(to);
+    (
+        deliver_subject(domain, from, to),
+        [
+            format!("$JS.{from}.API.CONSUMER.RESET.{stream}.{consumer}"),
+            format!("$JS.FC.{stream}.{consumer}.>"),
+            format!("$JS.FC.*.*.{stream}.{consumer}.>"),
+        ],
+    )
 }

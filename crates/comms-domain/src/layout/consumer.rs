@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use comms_msg::ServiceName;
+use comms_msg::{Filter, ServiceName};
 use ring::hmac;
 use serde::Serialize;
 
@@ -58,7 +58,7 @@ pub enum AckPolicy {
     FlowControl,
 }
 
-/// One durable push consumer.
+/// One durable push consumer. It delivers from the beginning of its stream, as often as it takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Consumer {
     /// The stream it reads.
@@ -91,19 +91,14 @@ pub(super) fn all(domain: &Domain, node: &NodeId) -> Vec<Consumer> {
     let name = node.name.as_str();
     let mut consumers = Vec::new();
     for (service_name, service) in &domain.services {
-        let commands: Vec<String> = domain
-            .durable_handles(service)
-            .map(|command| format!("{d}.command.{}.{}.*", command.context(), command.name()))
-            .collect();
+        let commands: Vec<String> =
+            domain.durable_handles(service).map(|command| Filter::commands(d, command).to_string()).collect();
         if !commands.is_empty() {
             let purpose = Purpose::Command(service_name.clone());
             consumers.push(for_service(domain, node, command_name(name), purpose, commands));
         }
-        let events: Vec<String> = service
-            .observes
-            .iter()
-            .map(|event| format!("{d}.event.{}.*.{}", event.context(), event.name()))
-            .collect();
+        let events: Vec<String> =
+            service.observes.iter().map(|event| Filter::events(d, event).to_string()).collect();
         if events.is_empty() {
             continue;
         }

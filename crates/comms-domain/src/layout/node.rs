@@ -24,6 +24,11 @@ impl NodeName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The user of its hub's account DOMAIN as which this node joins.
+    pub fn leaf_user(&self) -> String {
+        format!("leaf-{self}")
+    }
 }
 
 impl FromStr for NodeName {

@@ -4,14 +4,14 @@
 //! so that the server vouches for the sender. No service may publish on a subject that a stream stores: durable
 //! commands and events go through the doors of the node.
 
-use comms_msg::ServiceName;
+use comms_msg::{Door, Filter, ServiceName, Subject};
 use serde::Serialize;
 
+use super::Account;
 use super::bridge;
 use super::consumer::Consumer;
 use super::node::NodeId;
 use super::stream::{event_name, foreign_name};
-use super::Account;
 use crate::domain::{Domain, Service};
 
 /// A user of nats-server, who proves itself by an nkey.
@@ -70,41 +70,40 @@ fn publish(
     service: &Service,
     consumers: &[Consumer],
 ) -> Vec<String> {
-    let d = &domain.name;
+    let door =
+        |door: Door| Subject::Door { domain: domain.name.clone(), door, sender: name.clone() }.to_string();
     let handles_durable = domain.durable_handles(service).next().is_some();
     let observes = !service.observes.is_empty();
 
-    let mut allowed = vec![format!("{d}.door.hello.{name}")];
+    let mut allowed = vec![door(Door::Hello)];
     if handles_durable || observes {
-        allowed.push(format!("{d}.door.listen.{name}"));
+        allowed.push(door(Door::Listen));
     }
     if observes {
-        allowed.push(format!("{d}.door.watch.{name}"));
+        allowed.push(door(Door::Watch));
     }
     for command in &service.sends {
-        let (context, short) = (command.context(), command.name());
         if domain.is_durable(command) {
-            allowed.push(format!("{d}.door.command.{context}.{short}.{name}"));
-            allowed.push(format!("{d}.door.outcome.{context}.{short}.{name}"));
+            allowed.push(door(Door::Command(command.clone())));
+            allowed.push(door(Door::Outcome(command.clone())));
         } else {
-            allowed.push(format!("{d}.command.{context}.{short}.{name}"));
+            let (domain, type_name, sender) = (domain.name.clone(), command.clone(), name.clone());
+            allowed.push(Subject::Command { domain, type_name, sender }.to_string());
         }
     }
     for query in &service.asks {
-        allowed.push(format!("{d}.query.{}.{}.{name}", query.context(), query.name()));
+        let (domain, type_name, sender) = (domain.name.clone(), query.clone(), name.clone());
+        allowed.push(Subject::Query { domain, type_name, sender }.to_string());
     }
-    for event in &service.emits {
-        allowed.push(format!("{d}.door.event.{}.{}.{name}", event.context(), event.name()));
-    }
-    for command in domain.durable_handles(service) {
-        allowed.push(format!("{d}.door.commit.{}.{}.{name}", command.context(), command.name()));
-    }
+    allowed.extend(service.emits.iter().map(|event| door(Door::Event(event.clone()))));
+    allowed.extend(domain.durable_handles(service).map(|command| door(Door::Commit(command.clone()))));
     for consumer in consumers.iter().filter(|consumer| consumer.purpose.service() == Some(name)) {
         // The second form is the one with the tokens of JetStream domain and account.
         allowed.push(format!("$JS.ACK.{}.{}.>", consumer.stream, consumer.name));
         allowed.push(format!("$JS.ACK.*.*.{}.{}.>", consumer.stream, consumer.name));
     }
     if observes {
+        // A watch has a consumer of its own, whose name is not known yet.
         allowed.push(format!("$JS.FC.{}.>", event_name(node.name.as_str())));
         if !node.peers().is_empty() {
             allowed.push(format!("$JS.FC.{}.>", foreign_name(node.name.as_str())));
@@ -119,18 +118,16 @@ fn publish(
 
 fn subscribe(domain: &Domain, name: &ServiceName, service: &Service) -> Vec<String> {
     let d = &domain.name;
-    let mut allowed = vec![format!("_INBOX.{name}.>")];
+    let mut allowed = vec![Filter::inbox(name).to_string()];
     for command in service.handles.iter().filter(|command| !domain.is_durable(command)) {
-        allowed.push(format!("{d}.command.{}.{}.* {name}", command.context(), command.name()));
+        allowed.push(format!("{} {name}", Filter::commands(d, command)));
     }
     for query in &service.answers {
-        allowed.push(format!("{d}.query.{}.{}.* {name}", query.context(), query.name()));
+        allowed.push(format!("{} {name}", Filter::queries(d, query)));
     }
     if domain.durable_handles(service).next().is_some() || !service.observes.is_empty() {
-        allowed.push(format!("{d}.deliver.{name}.>"));
+        allowed.push(Filter::deliveries(d, name).to_string());
     }
-    for event in &service.observes {
-        allowed.push(format!("{d}.live.event.{}.*.{}", event.context(), event.name()));
-    }
+    allowed.extend(service.observes.iter().map(|event| Filter::live(d, event).to_string()));
     allowed
 }

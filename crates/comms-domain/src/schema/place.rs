@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+/// A pointer longer than this is nested beyond reading.
+pub(super) const POINTER_BYTES_MAX: usize = 1024;
+
 /// Byte offsets by JSON Pointer: of the key for members, of the value for entries.
 pub(super) struct Places {
     at: BTreeMap<String, usize>,
@@ -13,10 +16,19 @@ pub(super) struct Places {
 impl Places {
     /// Scans a text that is known to be JSON.
     pub(super) fn of(text: &str) -> Self {
-        let mut scanner =
-            Scanner { text: text.as_bytes(), next: 0, places: Self { at: BTreeMap::new(), repeated: Vec::new() } };
+        let mut scanner = Scanner {
+            text: text.as_bytes(),
+            next: 0,
+            places: Self { at: BTreeMap::new(), repeated: Vec::new() },
+        };
         scanner.value(&mut String::new());
         scanner.places
+    }
+
+    /// Keeps a place, and says whether there was one already. Parts with very long pointers are found by what is
+    /// around them: keeping all would take the square of the file's size.
+    fn note(&mut self, pointer: &str, offset: usize) -> bool {
+        pointer.len() <= POINTER_BYTES_MAX && self.at.insert(pointer.to_owned(), offset).is_some()
     }
 
     /// Where this part stands, or the nearest part around it.
@@ -104,7 +116,7 @@ impl Scanner<'_> {
             let length = pointer.len();
             pointer.push('/');
             pointer.push_str(&escape(&key));
-            if self.places.at.insert(pointer.clone(), offset).is_some() {
+            if self.places.note(pointer, offset) {
                 self.places.repeated.push((key, offset));
             }
             if self.peek() == b':' {
@@ -129,7 +141,7 @@ impl Scanner<'_> {
             let length = pointer.len();
             pointer.push('/');
             pointer.push_str(&index.to_string());
-            self.places.at.insert(pointer.clone(), self.next);
+            self.places.note(pointer, self.next);
             self.value(pointer);
             pointer.truncate(length);
         }
@@ -168,7 +180,9 @@ mod tests {
 
     #[test]
     fn text_that_is_no_json_ends_too() {
-        for text in ["", "{", "[", "{\"", "[1", "{\"a\"", "{\"a\":", "\"\\", "[[[{\"a\":[", "}", "]", "{,", "[,,"] {
+        for text in
+            ["", "{", "[", "{\"", "[1", "{\"a\"", "{\"a\":", "\"\\", "[[[{\"a\":[", "}", "]", "{,", "[,,"]
+        {
             let _ = Places::of(text);
         }
     }

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Map, Value};
 
 use super::dag;
-use super::tree::{HOLDERS, PLAIN, Speaks, held, target};
 use super::echo;
+use super::place::POINTER_BYTES_MAX;
+use super::tree::{HOLDERS, PLAIN, Speaks, held, target};
 use crate::limits::SCHEMA_DEPTH_MAX;
 use crate::nearest;
 
@@ -23,8 +24,6 @@ pub(super) struct Found {
     pub(super) mend: String,
 }
 
-/// A pointer longer than this says that the file is nested beyond reading.
-const POINTER_BYTES_MAX: usize = 1024;
 /// The one dialect that is read.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -247,10 +246,10 @@ impl Survey {
             })
             .collect();
         while let Some(pointer) = waiting.pop() {
-            if let Some(next) = source.pointer(&pointer).and_then(|schema| self.referred(schema)) {
-                if !open.contains(&next) {
-                    waiting.push(next);
-                }
+            if let Some(next) = source.pointer(&pointer).and_then(|schema| self.referred(schema))
+                && !open.contains(&next)
+            {
+                waiting.push(next);
             }
             open.insert(pointer);
         }
@@ -299,4 +298,3 @@ fn closing(source: &Value, pointer: &str, open: &BTreeSet<String>, survey: &Surv
     }
     has("properties").then_some("additionalProperties")
 }
-

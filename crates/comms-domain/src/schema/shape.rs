@@ -10,10 +10,15 @@ use serde_json::{Number, Value};
 
 use super::dag;
 use super::tree::{HOLDERS, Speaks, held, target};
-use crate::limits::{SCHEMA_DEPTH_MAX, SHAPES_MAX};
+use crate::limits::{CHECKS_MAX, SCHEMA_DEPTH_MAX, SHAPES_MAX};
 
 /// All shapes of a schema; the first is the body's.
-pub(super) struct Shapes(Vec<Shape>);
+pub(super) struct Shapes {
+    all: Vec<Shape>,
+    /// How many times more often a part is checked than what it is part of, at most. More than one where several
+    /// alternatives look into the same part.
+    growth: u64,
+}
 
 #[derive(Default)]
 pub(super) struct Shape {
@@ -44,9 +49,26 @@ impl Shapes {
             known: BTreeMap::new(),
             shapes: Vec::new(),
             gathered: 0,
+            growth: 1,
         };
-        builder.shape(BTreeSet::from([String::new()]))?;
-        Some(Self(builder.shapes))
+        builder.shape(&BTreeSet::from([String::new()]))?;
+        Some(Self { all: builder.shapes, growth: builder.growth })
+    }
+
+    /// Whether checking this body against the schema stays within [`CHECKS_MAX`]. Where alternatives look into the
+    /// same part the work multiplies with every level, and the depth is the sender's choice.
+    pub(super) fn can_check(&self, body: &Value) -> bool {
+        self.growth <= 1 || self.spend(body, 1, &mut { CHECKS_MAX }).is_some()
+    }
+
+    fn spend(&self, value: &Value, each: u64, left: &mut u64) -> Option<()> {
+        *left = left.checked_sub(each)?;
+        let below = each.saturating_mul(self.growth);
+        match value {
+            Value::Array(items) => items.iter().try_for_each(|item| self.spend(item, below, left)),
+            Value::Object(members) => members.values().try_for_each(|member| self.spend(member, below, left)),
+            _ => Some(()),
+        }
     }
 
     /// See [`super::Schema::normalise`].
@@ -55,7 +77,7 @@ impl Shapes {
     }
 
     fn normalise_at(&self, at: usize, value: Value) -> Value {
-        let shape = &self.0[at];
+        let shape = &self.all[at];
         match value {
             Value::Number(number) => Value::Number(match shape.numbers {
                 Numbers::Any => number,
@@ -93,11 +115,11 @@ impl Shapes {
         let mut at = Some(0);
         for step in steps {
             at = at.and_then(|at| match step {
-                Step::Member(key) => self.0[at].member(key),
-                Step::Item(index) => self.0[at].item(index),
+                Step::Member(key) => self.all[at].member(key),
+                Step::Item(index) => self.all[at].item(index),
             });
         }
-        at.into_iter().flat_map(|at| self.0[at].properties.keys().map(String::as_str))
+        at.into_iter().flat_map(|at| self.all[at].properties.keys().map(String::as_str))
     }
 
     /// Paths of byte fields, `*` for any entry or any other name, at most `max`.
@@ -120,7 +142,7 @@ impl Shapes {
         if fields.len() >= max || above.contains(&at) || above.len() > SCHEMA_DEPTH_MAX {
             return;
         }
-        let shape = &self.0[at];
+        let shape = &self.all[at];
         if shape.bytes {
             fields.push(path.clone());
         }
@@ -176,6 +198,7 @@ struct Builder<'a> {
     known: BTreeMap<BTreeSet<String>, usize>,
     shapes: Vec<Shape>,
     gathered: usize,
+    growth: u64,
 }
 
 /// Schemas gathered for all places together: what building may cost in time.
@@ -183,8 +206,13 @@ const GATHERED_MAX: usize = SHAPES_MAX * 16;
 
 impl Builder<'_> {
     /// The shape of a place that all of these schemas speak of.
-    fn shape(&mut self, named: BTreeSet<String>) -> Option<usize> {
-        let gathered = self.gather(named)?;
+    fn shape(&mut self, named: &BTreeSet<String>) -> Option<usize> {
+        let mut gathered = BTreeSet::new();
+        for pointer in named {
+            let (counted, said) = self.gather(pointer)?;
+            self.growth = self.growth.max(self.growth_below(&counted));
+            gathered.extend(said);
+        }
         if let Some(known) = self.known.get(&gathered) {
             return Some(*known);
         }
@@ -214,7 +242,9 @@ impl Builder<'_> {
             for (keyword, holds, _) in HOLDERS {
                 let below = held(pointer, schema, keyword, holds);
                 match keyword {
-                    "patternProperties" | "additionalProperties" | "unevaluatedProperties" => other.extend(below),
+                    "patternProperties" | "additionalProperties" | "unevaluatedProperties" => {
+                        other.extend(below)
+                    }
                     "items" | "unevaluatedItems" => items.extend(below),
                     "prefixItems" => {
                         for (index, below) in below.into_iter().enumerate() {
@@ -230,45 +260,84 @@ impl Builder<'_> {
         }
         let mut shape = Shape { numbers, bytes, ..Shape::default() };
         for (key, below) in members {
-            shape.properties.insert(key, self.shape(below)?);
+            shape.properties.insert(key, self.shape(&below)?);
         }
         for below in first {
-            shape.first.push(self.shape(below)?);
+            shape.first.push(self.shape(&below)?);
         }
         if !other.is_empty() {
-            shape.other = Some(self.shape(other)?);
+            shape.other = Some(self.shape(&other)?);
         }
         if !items.is_empty() {
-            shape.items = Some(self.shape(items)?);
+            shape.items = Some(self.shape(&items)?);
         }
         self.shapes[at] = shape;
         Some(at)
     }
 
-    /// These schemas and all that speak of the same value.
-    fn gather(&mut self, named: BTreeSet<String>) -> Option<BTreeSet<String>> {
-        let mut gathered = BTreeSet::new();
-        let mut waiting: Vec<String> = named.into_iter().collect();
-        while let Some(pointer) = waiting.pop() {
+    /// All schemas that are checked against the same value as this one, each with how often; and those among them
+    /// that say what the value is, which what stands under `not` does not.
+    fn gather(&mut self, pointer: &str) -> Option<(BTreeMap<String, u64>, BTreeSet<String>)> {
+        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+        let mut said = BTreeSet::new();
+        let mut waiting = vec![(pointer.to_owned(), false)];
+        while let Some((pointer, denied)) = waiting.pop() {
             self.gathered += 1;
             if self.gathered > GATHERED_MAX {
                 return None;
             }
             let Some(schema) = self.root.pointer(&pointer) else { continue };
             for (keyword, holds, speaks) in HOLDERS {
-                if speaks == Speaks::Same && keyword != "not" {
-                    waiting.extend(held(&pointer, schema, keyword, holds));
+                if speaks == Speaks::Same {
+                    let denied = denied || keyword == "not";
+                    waiting.extend(
+                        held(&pointer, schema, keyword, holds).into_iter().map(|below| (below, denied)),
+                    );
                 }
             }
             if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-                waiting.extend(target(reference, &self.anchors));
+                waiting.extend(target(reference, &self.anchors).map(|target| (target, denied)));
             }
+            *counted.entry(pointer.clone()).or_default() += 1;
             // What only refers elsewhere says nothing itself: left out, equal places have equal shapes.
-            if !only_refers(schema) {
-                gathered.insert(pointer);
+            if !denied && !only_refers(schema) {
+                said.insert(pointer);
             }
         }
-        Some(gathered)
+        Some((counted, said))
+    }
+
+    /// How many of these schemas look into the same part, for the part that most look into.
+    fn growth_below(&self, counted: &BTreeMap<String, u64>) -> u64 {
+        let mut named: BTreeMap<&str, u64> = BTreeMap::new();
+        let (mut others, mut items) = (0_u64, 0_u64);
+        for (pointer, count) in counted {
+            let Some(schema) = self.root.pointer(pointer) else { continue };
+            for (keyword, holds, speaks) in HOLDERS {
+                let below = held(pointer, schema, keyword, holds);
+                let checked =
+                    below.iter().filter(|below| self.root.pointer(below).is_some_and(Value::is_object));
+                match keyword {
+                    "properties" => {
+                        for key in
+                            schema["properties"].as_object().into_iter().flat_map(|members| members.keys())
+                        {
+                            *named.entry(key).or_default() += count;
+                        }
+                    }
+                    "prefixItems" if !below.is_empty() => items += count,
+                    "items" | "contains" | "unevaluatedItems" => items += count * checked.count() as u64,
+                    _ if speaks == Speaks::Part
+                        && !matches!(keyword, "$defs" | "definitions" | "propertyNames") =>
+                    {
+                        others += count * checked.count() as u64;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let most = named.into_values().max().unwrap_or(0);
+        (most + others).max(items)
     }
 }
 

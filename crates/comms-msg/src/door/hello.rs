@@ -22,6 +22,8 @@ pub struct Hello {
     pub service: ServiceName,
     /// Byte fields above this size leave the message.
     pub threshold: u64,
+    /// The incarnation of the event log, which positions carry.
+    pub log: String,
     /// Where content is put and got.
     pub http: String,
     /// Commands it may send.

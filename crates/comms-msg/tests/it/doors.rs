@@ -46,6 +46,7 @@ fn hello() {
             node: "one".into(),
             service: ServiceName::new("desk").unwrap(),
             threshold: 65_536,
+            log: "k3f9x2aa".into(),
             http: "http://127.0.0.1:7180".into(),
             sends: vec![CommandInfo {
                 type_name: type_name("documents.AddDocument"),
@@ -61,7 +62,7 @@ fn hello() {
         },
         json!({
             "domain": "library", "version": 1, "node": "one", "service": "desk", "threshold": 65536,
-            "http": "http://127.0.0.1:7180",
+            "log": "k3f9x2aa", "http": "http://127.0.0.1:7180",
             "sends": [{"type": "documents.AddDocument", "delivery": "durable", "deadline_ms": 5000}],
             "asks": ["documents.FindDocuments"], "handles": [], "answers": [], "emits": [],
             "observes": ["documents.DocumentAdded"],
@@ -225,6 +226,15 @@ fn answers_and_refusals() {
     }
     let unwritable = Form::Json.decode::<Answer<u8>>(&Form::Json.ok(&f64::NAN)).unwrap();
     assert!(matches!(unwritable, Answer::Error(Refusal { kind: RefusalKind::Internal, .. })));
+    let huge = "x".repeat(1_100_000);
+    let answer = Form::Json.decode::<Answer<u8>>(&Form::Json.ok(&huge)).unwrap();
+    assert!(matches!(
+        answer,
+        Answer::Error(Refusal { kind: RefusalKind::TooLarge, may_have_happened: true, .. })
+    ));
+    let refusal = Refusal::new(RefusalKind::Denied, huge);
+    let answer = Form::Cbor.decode::<Answer<u8>>(&Form::Cbor.refusal(&refusal)).unwrap();
+    assert!(matches!(answer, Answer::Error(Refusal { kind: RefusalKind::Denied, .. })));
     for kind in [
         RefusalKind::Malformed,
         RefusalKind::Unknown,

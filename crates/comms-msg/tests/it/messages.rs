@@ -102,6 +102,13 @@ fn each_refusal_says_where() {
     }
 }
 
+#[test]
+fn a_wrong_kind_of_value_is_told_in_words() {
+    let json = golden::by_name("event").to_json().unwrap().replace("\"ada\"", "7");
+    let error = Msg::from_json(json.as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), "/metadata/owner: an unsigned integer; expected text");
+}
+
 fn replace_last(text: &str, from: &str, to: &str) -> String {
     let at = text.rfind(from).unwrap();
     format!("{}{to}{}", &text[..at], &text[at + from.len()..])

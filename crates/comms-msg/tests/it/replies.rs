@@ -1,7 +1,7 @@
 //! Answers to queries.
 
 use bytes::Bytes;
-use comms_content::Node;
+use comms_content::{Node, cbor};
 use comms_msg::door::{FieldProblem, Refusal, RefusalKind};
 use comms_msg::{Form, Reply};
 
@@ -66,4 +66,15 @@ fn a_value_too_deep_for_a_message_is_too_deep_for_a_reply() {
     let mut out = vec![1, 2];
     assert_eq!(reply.write_cbor(&mut out).unwrap_err().at(), "/ok");
     assert_eq!(out, [1, 2]);
+}
+
+#[test]
+fn what_grows_beyond_a_payload_in_json_is_refused_there() {
+    // Bytes become base64, which is a third longer.
+    let mut cbor = Vec::new();
+    cbor::Writer::new(&mut cbor).bytes(&vec![0; 900_000]);
+    let value = Node::from_cbor(cbor.into()).unwrap();
+    let reply = Reply { to: golden::id(1), answer: Ok(value) };
+    assert!(reply.to_wire(Form::Cbor).is_ok());
+    assert_eq!(reply.to_wire(Form::Json).unwrap_err().reason(), "too_large");
 }

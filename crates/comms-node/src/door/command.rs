@@ -22,7 +22,7 @@ impl Doors {
         }
         let (mut msg, filled) = complete::whole(&request.payload, Kind::Command, &type_name, &sender)?;
         self.check(&domain, &sender, &mut msg).await?;
-        let record = recovery::pending(&msg).expect("a completed command names its sender");
+        let record = recovery::pending(&msg).expect("a completed command is a command");
         let (id, cid) = (msg.id, msg.cid());
         let subject = Subject::Command { domain: domain.name.clone(), type_name, sender };
         let stored = self.log.store_command(subject.to_string(), &msg, record).await.map_err(|e| self.refusal(e))?;

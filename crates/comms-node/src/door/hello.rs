@@ -41,6 +41,7 @@ impl Doors {
             node: self.node.clone(),
             service: sender.clone(),
             threshold: domain.content.threshold,
+            log: self.log.incarnation.clone(),
             http: self.http.clone(),
             sends: typed(&service.sends),
             handles: typed(&service.handles),

@@ -16,8 +16,8 @@ use super::error::{Error, Result};
 
 /// The tokens that open the gateway, each with the service it stands for. Clones share the table.
 ///
-/// Kept as digests and looked up by digest: what an attacker could learn from the time of a lookup is about a value he
-/// cannot choose, and a dump of memory holds no token.
+/// Kept as digests and looked up by digest: what an attacker could learn from the time of a lookup is about a
+/// value he cannot choose, and a dump of memory holds no token.
 #[derive(Clone, Default)]
 pub struct Tokens(Arc<RwLock<HashMap<[u8; 32], ServiceName>>>);
 
@@ -49,9 +49,13 @@ pub(crate) struct Caller(pub(crate) ServiceName);
 
 /// Lets through what is addressed to this node and does not come from a web page.
 ///
-/// A page in a browser on this machine can reach loopback addresses. It cannot forge `Host` (which stops a foreign
-/// name that resolves to 127.0.0.1) nor leave out `Origin` where it matters.
-pub(crate) async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Result<Response> {
+/// A page in a browser on this machine can reach loopback addresses. It cannot forge `Host` (which stops a
+/// foreign name that resolves to 127.0.0.1) nor leave out `Origin` where it matters.
+pub(crate) async fn guard(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
     let headers = request.headers();
     if !only(headers, &header::HOST).is_some_and(|host| is_loopback(host, gateway.port)) {
         return Err(Error::Host);
@@ -101,8 +105,17 @@ mod tests {
             assert!(is_loopback(host, 8080), "{host}");
         }
         for host in [
-            "127.0.0.1", "127.0.0.1:80", "localhost", "evil.example:8080", "127.0.0.1.evil.example:8080", "::1:8080",
-            "127.0.0.2:8080", "", ":8080", "localhost:8080:8080", "user@localhost:8080",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost",
+            "evil.example:8080",
+            "127.0.0.1.evil.example:8080",
+            "::1:8080",
+            "127.0.0.2:8080",
+            "",
+            ":8080",
+            "localhost:8080:8080",
+            "user@localhost:8080",
         ] {
             assert!(!is_loopback(host, 8080), "{host}");
         }

@@ -60,7 +60,8 @@ struct Stored {
     stored: bool,
 }
 
-/// `POST /content`: the body becomes a file, or with `codec` one block. Everything is durable before the answer.
+/// `POST /content`: the body becomes a file, or with `codec` one block. Everything is durable before the
+/// answer.
 pub(super) async fn put(
     State(gateway): State<Arc<Gateway>>,
     Extension(Caller(service)): Extension<Caller>,
@@ -197,7 +198,8 @@ fn plain(download: Download, headers: &HeaderMap, method: &Method) -> Result<Res
     Ok(response)
 }
 
-/// Whether a range, if one is asked for, is of the bytes that the client knows (`If-Range`). Content never changes.
+/// Whether a range, if one is asked for, is of the bytes that the client knows (`If-Range`). Content never
+/// changes.
 fn is_unchanged(headers: &HeaderMap, cid: &Cid) -> bool {
     headers.get(header::IF_RANGE).is_none_or(|tag| tag.as_bytes() == format!("\"{cid}\"").as_bytes())
 }
@@ -222,11 +224,13 @@ fn car(download: Download, entity_bytes: Option<&str>) -> Result<Response> {
     }
     let size = download::size(&download.root).map_err(|error| Error::Invalid(error.to_string()))?;
     let range = entity_bytes
-        .map(|text| range::entity_bytes(text, size).ok_or_else(|| Error::Malformed(format!("entity-bytes={text} is no range"))))
+        .map(|text| {
+            range::entity_bytes(text, size)
+                .ok_or_else(|| Error::Malformed(format!("entity-bytes={text} is no range")))
+        })
         .transpose()?;
     Ok((head, download.car(range)).into_response())
 }
-
 
 async fn put_block(gateway: &Gateway, codec: u64, data: Bytes) -> Result<File> {
     let block = tokio::task::spawn_blocking(move || {
@@ -243,13 +247,15 @@ async fn put_block(gateway: &Gateway, codec: u64, data: Bytes) -> Result<File> {
     Ok(File { cid: *block.cid(), size, blocks: 1, dag_bytes: size })
 }
 
-/// Nodes of files are only made from the bytes of the file: put as a block, a node could link to what its sender may not
-/// read, and would open it.
+/// Nodes of files are only made from the bytes of the file: put as a block, a node could link to what its
+/// sender may not read, and would open it.
 fn block_codec(name: &str) -> Result<u64> {
     match name {
         "dag-cbor" => Ok(DAG_CBOR),
         "raw" => Ok(RAW),
-        other => Err(Error::Malformed(format!("codec {other} cannot be put as a block; dag-cbor and raw can"))),
+        other => {
+            Err(Error::Malformed(format!("codec {other} cannot be put as a block; dag-cbor and raw can")))
+        }
     }
 }
 

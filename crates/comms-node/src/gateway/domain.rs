@@ -93,6 +93,8 @@ fn require(gateway: &Gateway, service: &ServiceName, rights: &[Right]) -> Result
         Ok(())
     } else {
         let right = rights[0].as_str();
-        Err(Error::Denied(format!("{service} does not hold the right {right}; give it in the definition: rights = [\"{right}\"]")))
+        Err(Error::Denied(format!(
+            "{service} does not hold the right {right}; give it in the definition: rights = [\"{right}\"]"
+        )))
     }
 }

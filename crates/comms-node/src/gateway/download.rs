@@ -1,8 +1,9 @@
 //! The body of a response, read from the store while it is being sent.
 //!
-//! A task reads and verifies ahead of the socket, a few pieces and no more. It belongs to the body: when the client goes
-//! away, the body is dropped, and the task ends. When a block turns out to be missing or damaged the body
-//! ends with an error, and the connection is cut: the client sees too few bytes, or a CAR without its end.
+//! A task reads and verifies ahead of the socket, a few pieces and no more. It belongs to the body: when the
+//! client goes away, the body is dropped, and the task ends. When a block turns out to be missing or damaged
+//! the body ends with an error, and the connection is cut: the client sees too few bytes, or a CAR without its
+//! end.
 
 use std::ops::Range;
 
@@ -55,8 +56,8 @@ impl Download {
         self.file(range, Form::Bytes)
     }
 
-    /// The blocks that prove a file or a range of it, in the order in which they are needed (DFS), each as often as it
-    /// is needed: so whoever reads has nothing to remember.
+    /// The blocks that prove a file or a range of it, in the order in which they are needed (DFS), each as
+    /// often as it is needed: so whoever reads has nothing to remember.
     pub(super) fn car(self, range: Option<Range<u64>>) -> Body {
         self.file(range, Form::Car)
     }
@@ -78,7 +79,12 @@ impl Download {
         }))
     }
 
-    async fn read(self, range: Option<Range<u64>>, form: Form, outlet: mpsc::Sender<Bytes>) -> Result<(), Cut> {
+    async fn read(
+        self,
+        range: Option<Range<u64>>,
+        form: Form,
+        outlet: mpsc::Sender<Bytes>,
+    ) -> Result<(), Cut> {
         let root = *self.root.cid();
         let sent = self.walk(range, form, &outlet).await;
         if let Err(error) = &sent
@@ -89,7 +95,12 @@ impl Download {
         sent
     }
 
-    async fn walk(self, range: Option<Range<u64>>, form: Form, outlet: &mpsc::Sender<Bytes>) -> Result<(), Cut> {
+    async fn walk(
+        self,
+        range: Option<Range<u64>>,
+        form: Form,
+        outlet: &mpsc::Sender<Bytes>,
+    ) -> Result<(), Cut> {
         let mut exporter = Exporter::new(*self.root.cid(), range);
         if form == Form::Car {
             send(outlet, car::write_header(self.root.cid()).into()).await?;

@@ -1,7 +1,7 @@
 //! What a client of the gateway hears when something is refused: the one place that chooses status codes.
 //!
-//! Every refusal has the body `{"error": Refusal}`. Content that is forbidden and content that is absent are one case
-//! here, so that no answer can tell them apart.
+//! Every refusal has the body `{"error": Refusal}`. Content that is forbidden and content that is absent are
+//! one case here, so that no answer can tell them apart.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -18,13 +18,17 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The request names another host than this one.
-    #[error("this node answers on its loopback address only; Host must be 127.0.0.1, localhost or [::1] with its port")]
+    #[error(
+        "this node answers on its loopback address only; Host must be 127.0.0.1, localhost or [::1] with its port"
+    )]
     Host,
     /// A page in a browser asks.
     #[error("requests of web pages are not allowed")]
     Origin,
     /// No token, or not one of ours.
-    #[error("a bearer token of a service is needed; it is in the file {{service}}.token among the credentials")]
+    #[error(
+        "a bearer token of a service is needed; it is in the file {{service}}.token among the credentials"
+    )]
     Unauthorized,
     /// The caller holds no such right.
     #[error("{0}")]
@@ -132,9 +136,9 @@ impl Error {
         match self {
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::Busy => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::Range { size } => {
-                HeaderValue::try_from(format!("bytes */{size}")).ok().map(|range| (header::CONTENT_RANGE, range))
-            }
+            Self::Range { size } => HeaderValue::try_from(format!("bytes */{size}"))
+                .ok()
+                .map(|range| (header::CONTENT_RANGE, range)),
             _ => None,
         }
     }

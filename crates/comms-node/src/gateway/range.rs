@@ -16,7 +16,9 @@ pub(super) enum Wanted {
 impl Wanted {
     /// Reads a `Range` header (RFC 9110, 14.2). Only a single range is answered as such.
     pub(super) fn parse(header: Option<&str>, size: u64) -> Self {
-        let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Self::All };
+        let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+            return Self::All;
+        };
         let Some((first, last)) = spec.trim().split_once('-') else { return Self::All };
         let range = match (number(first), number(last)) {
             (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
@@ -34,8 +36,8 @@ fn number(text: &str) -> Option<u64> {
         .then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Reads `entity-bytes=from:to` (both inclusive, `*` for the end, negative from the end). None if it is not well-formed;
-/// an empty range if it lies outside.
+/// Reads `entity-bytes=from:to` (both inclusive, `*` for the end, negative from the end). None if it is not
+/// well-formed; an empty range if it lies outside.
 pub(super) fn entity_bytes(text: &str, size: u64) -> Option<Range<u64>> {
     let (from, to) = text.split_once(':')?;
     let from = position(from, size)?;

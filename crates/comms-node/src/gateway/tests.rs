@@ -122,7 +122,9 @@ impl Bench {
     pub(super) fn head(&self, service: &str, line: &str) -> String {
         let token = token(service);
         let port = self.port;
-        format!("{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n")
+        format!(
+            "{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n"
+        )
     }
 
     /// Sends what stands there and reads until the gateway closes.
@@ -185,7 +187,9 @@ fn token(service: &str) -> String {
 
 fn admin() -> Admin {
     Admin {
-        plan: Box::new(|definition: Definition| Box::pin(async move { Ok(json!({ "file": definition.file })) })),
+        plan: Box::new(|definition: Definition| {
+            Box::pin(async move { Ok(json!({ "file": definition.file })) })
+        }),
         apply: Box::new(|(by, _): (ServiceName, Definition)| {
             Box::pin(async move { Ok(json!({ "by": by.to_string() })) })
         }),

@@ -18,20 +18,22 @@ struct State {
 
 /// The bytes of the body, in the pieces they arrive in.
 ///
-/// A body that says at once that it is too large is refused at once. One that ends before its declared length, or is cut, ends with
-/// [`Error::BrokenOff`]; one that pauses too long with [`Error::Stalled`].
+/// A body that says at once that it is too large is refused at once. One that ends before its declared length,
+/// or is cut, ends with [`Error::BrokenOff`]; one that pauses too long with [`Error::Stalled`].
 pub(super) fn pieces(
     headers: &HeaderMap,
     body: Body,
     max: u64,
 ) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > max) {
         return Err(Error::TooLarge { max });
     }
     let state = State { body: body.into_data_stream(), bytes: 0, max };
     Ok(stream::try_unfold(state, |mut state| async move {
-        let piece = tokio::time::timeout(UPLOAD_IDLE_MAX, state.body.next()).await.map_err(|_| Error::Stalled)?;
+        let piece =
+            tokio::time::timeout(UPLOAD_IDLE_MAX, state.body.next()).await.map_err(|_| Error::Stalled)?;
         let Some(piece) = piece else { return Ok(None) };
         let piece = piece.map_err(|_| Error::BrokenOff)?;
         state.bytes += piece.len() as u64;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use comms_msg::{MsgId, Owner, ServiceName, TypeName};
+use comms_msg::{MsgId, Owner, TypeName};
 
 /// Commands that may wait at once. The door answers *busy* past it: a queue nobody drains is not a place to keep things.
 pub(crate) const PENDING_MAX: usize = 500_000;
@@ -15,7 +15,6 @@ pub(crate) const PENDING_MAX: usize = 500_000;
 pub(crate) struct PendingCommand {
     pub(crate) id: MsgId,
     pub(crate) type_name: TypeName,
-    pub(crate) sender: ServiceName,
     pub(crate) owner: Owner,
     pub(crate) correlation: MsgId,
 }

@@ -120,7 +120,6 @@ pub(crate) fn pending(msg: &Msg) -> Option<PendingCommand> {
         Some(DomainContent::Command(command)) => Some(PendingCommand {
             id: msg.id,
             type_name: command.type_name.clone(),
-            sender: msg.metadata.sender.clone()?,
             owner: msg.metadata.owner.clone(),
             correlation: msg.metadata.correlation,
         }),

@@ -98,6 +98,12 @@ impl Place {
         Ok(())
     }
 
+    /// Forgets the process id of a server that has ended; the server does not do so itself.
+    pub(super) fn forget_pid(&self) {
+        // One that stays behind names a dead process, which the next start finds out.
+        let _ = fs::remove_file(self.pid_file());
+    }
+
     /// The port that the server got; `None` until it listens.
     pub(super) fn port(&self) -> Option<u16> {
         self.ports_files().into_iter().find_map(|path| {

@@ -164,6 +164,7 @@ impl Shared {
                 break;
             }
         }
+        self.launch.place.forget_pid();
         state.send_replace(State::Stopped);
     }
 

@@ -177,8 +177,8 @@ async fn a_change_that_the_server_cannot_make_is_taken_back() {
     let server = fixture.serve().await;
     let before = fs::read_to_string(fixture.place().configuration()).unwrap();
     let moved = fixture.configuration(fixture.layout()).replace("/store\"", "/elsewhere\"");
-    let Err(Error::ConfigurationUnconfirmed { log, .. }) = server.reload(&moved).await else { panic!("it was taken") };
-    assert!(log.contains("store"), "{log}");
+    let Err(Error::ConfigurationRefused { log }) = server.reload(&moved).await else { panic!("it was taken") };
+    assert!(log.contains("storage directory"), "{log}");
     assert_eq!(fs::read_to_string(fixture.place().configuration()).unwrap(), before);
 }
 
@@ -189,13 +189,15 @@ async fn a_leftover_server_is_ended_and_a_stranger_is_not() {
     let mut leftover = Command::new(fixture::binary().path)
         .arg("--config")
         .arg(fixture.place().configuration())
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     wait_until("the leftover has written its process id", || fixture.place().pid_file().exists()).await;
     let server = fixture.serve().await;
-    assert_ne!(server.pid(), Some(leftover.id()));
-    assert!(leftover.try_wait().unwrap().is_some(), "it was ended before the new one started");
+    let ended = leftover.try_wait().unwrap().is_some();
+    leftover.kill().unwrap();
+    assert!(ended && server.pid() != Some(leftover.id()), "it was ended before the new one started");
     server.stop(GRACE).await;
 
     // The process id of a dead server may belong to anybody; here, to these tests.

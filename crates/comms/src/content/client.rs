@@ -46,7 +46,8 @@ pub struct Put {
 }
 
 impl Client {
-    /// A client of the node at `url` (`http://127.0.0.1:4280`), with the token of a service. Connects when it is used.
+    /// A client of the node at `url` (`http://127.0.0.1:4280`), with the token of a service. Connects when it
+    /// is used.
     ///
     /// # Errors
     /// [`ErrorKind::Config`].
@@ -54,24 +55,25 @@ impl Client {
         Ok(Self { http: Http::new(url, token)? })
     }
 
-    /// Puts bytes of any length, in constant memory. Durable when it returns; putting the same again is harmless.
+    /// Puts bytes of any length, in constant memory. Durable when it returns; putting the same again is
+    /// harmless.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the source cannot be read; [`ErrorKind::Timeout`] if nothing moved for a minute; what
-    /// the node refuses.
+    /// [`ErrorKind::Invalid`] if the source cannot be read; [`ErrorKind::Timeout`] if nothing moved for a
+    /// minute; what the node refuses.
     pub async fn put(&self, source: impl Into<Source>) -> Result<Put> {
         self.upload(source.into(), &[]).await
     }
 
-    /// Puts bytes that messages of this type will carry, so that whoever receives such messages may read them. If the
-    /// service handles or answers the type, whoever sends or asks it may.
+    /// Puts bytes that messages of this type will carry, so that whoever receives such messages may read them.
+    /// If the service handles or answers the type, whoever sends or asks it may.
     ///
     /// Needed for what the node never sees: direct commands, queries and their answers.
     ///
     /// # Errors
     /// As [`Client::put`]; [`ErrorKind::Denied`] if the service has no part in the type.
     pub async fn put_for(&self, type_name: &TypeName, source: impl Into<Source>) -> Result<Put> {
-        self.upload(source.into(), &[("for", &type_name.to_string())]).await
+        self.upload(source.into(), &[("for", type_name.as_ref())]).await
     }
 
     /// Puts one DAG-CBOR block that messages of this type will carry.
@@ -79,23 +81,25 @@ impl Client {
     /// # Errors
     /// As [`Client::put_for`]; [`ErrorKind::NotFound`] if it links to content that the service may not read.
     pub async fn put_block(&self, type_name: &TypeName, block: Bytes) -> Result<Put> {
-        self.upload(block.into(), &[("codec", "dag-cbor"), ("for", &type_name.to_string())]).await
+        self.upload(block.into(), &[("codec", "dag-cbor"), ("for", type_name.as_ref())]).await
     }
 
     /// Lets messages of this type carry content that is there already: see [`Client::put_for`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if the service may not read it; [`ErrorKind::Denied`] if it has no part in the type.
+    /// [`ErrorKind::NotFound`] if the service may not read it; [`ErrorKind::Denied`] if it has no part in the
+    /// type.
     pub async fn share(&self, cid: &Cid, type_name: &TypeName) -> Result<()> {
         let path = format!("/content/{cid}");
-        let request = self.http.request(Method::POST, &path, &[("for", &type_name.to_string())]);
+        let request = self.http.request(Method::POST, &path, &[("for", type_name.as_ref())]);
         self.http.send(request).await.map(drop)
     }
 
     /// The bytes of a content, from its beginning.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if it is not there or not for this service. What goes wrong later comes from the reader.
+    /// [`ErrorKind::NotFound`] if it is not there or not for this service. What goes wrong later comes from the
+    /// reader.
     pub async fn get(&self, cid: &Cid) -> Result<Reader> {
         self.read(cid, None).await
     }
@@ -126,7 +130,8 @@ impl Client {
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, "a block could not be verified").because(error))?
             .map_err(|error| {
-                Error::new(ErrorKind::Malformed, "what the node sent is not the block asked for").because(error)
+                Error::new(ErrorKind::Malformed, "what the node sent is not the block asked for")
+                    .because(error)
             })?;
         Ok(block.into_parts().1)
     }
@@ -182,14 +187,17 @@ impl Client {
             Ok(response) => http::accepted(response).await?,
             Err(error) => {
                 return Err(match watch.failure() {
-                    Some(source) => Error::new(ErrorKind::Invalid, "what was to be put cannot be read").because(source),
+                    Some(source) => {
+                        Error::new(ErrorKind::Invalid, "what was to be put cannot be read").because(source)
+                    }
                     None => http::broken(error),
                 });
             }
         };
         let answer = http::body(response, ANSWER_BYTES_MAX).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|error| Error::new(ErrorKind::Malformed, "the node's answer to a put is not one").because(error))
+        serde_json::from_slice(&answer).map_err(|error| {
+            Error::new(ErrorKind::Malformed, "the node's answer to a put is not one").because(error)
+        })
     }
 }
 
@@ -224,4 +232,120 @@ impl Watch {
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cid, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use comms_content::{Importer, car};
+    use comms_msg::door::{Refusal, RefusalKind};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A node that gives every request this answer and then closes.
+    async fn node(answer: Vec<u8>) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        Client::new(&url, "token").unwrap()
+    }
+
+    fn response(status: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    }
+
+    /// A file of three blocks, and its CAR.
+    fn file() -> (Cid, Vec<u8>, Vec<u8>) {
+        let data: Vec<u8> = (0..1024 * 1024 + 9).map(|at| (at * 7 + at / 255) as u8).collect();
+        let (mut importer, mut blocks) = (Importer::new(), Vec::new());
+        importer.push(data.clone().into(), &mut blocks);
+        let root = importer.finish(&mut blocks).cid;
+        blocks.sort_by_key(|block| *block.cid() != root);
+        let sections = blocks.iter().map(car::write_block);
+        let body = sections.flat_map(|(prefix, data)| [&prefix[..], &data].concat());
+        (root, data, car::write_header(&root).into_iter().chain(body).collect())
+    }
+
+    #[tokio::test]
+    async fn a_byte_flipped_on_the_way_is_not_handed_on() {
+        let (root, data, car) = file();
+        let client = node(response("200 OK", &car)).await;
+        assert_eq!(client.get(&root).await.unwrap().into_bytes(data.len()).await.unwrap(), data);
+        for at in [3, 100, car.len() / 2, car.len() - 1] {
+            let mut flipped = car.clone();
+            flipped[at] ^= 4;
+            let client = node(response("200 OK", &flipped)).await;
+            let mut read = Vec::new();
+            let error = client.get(&root).await.unwrap().read_to_end(&mut read).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{at}");
+            assert!(read.len() < data.len() && data.starts_with(&read), "{at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_is_an_error_and_no_end() {
+        let (root, data, car) = file();
+        let whole = response("200 OK", &car);
+        for length in [whole.len() - 1, whole.len() / 2, whole.len() - car.len()] {
+            let client = node(whole[..length].to_vec()).await;
+            let error = client.get(&root).await.unwrap().into_bytes(data.len()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{length}");
+        }
+        // An answer that says that it is whole, and is not.
+        let client = node(response("200 OK", &car[..car.len() / 2])).await;
+        assert!(client.get(&root).await.unwrap().into_bytes(data.len()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn refusals_and_nonsense_are_told_apart() {
+        let (root, _, _) = file();
+        let refusal = Refusal::new(RefusalKind::NotFound, "no such content");
+        let refusal = serde_json::json!({ "error": refusal }).to_string();
+        for (answer, kind) in [
+            (response("404 Not Found", refusal.as_bytes()), ErrorKind::NotFound),
+            (response("500 Internal Server Error", b"<html>"), ErrorKind::Malformed),
+            (response("302 Found\r\nLocation: http://127.0.0.1:1/", b""), ErrorKind::Malformed),
+            (b"nonsense\r\n\r\n".to_vec(), ErrorKind::Unavailable),
+            (Vec::new(), ErrorKind::Unavailable),
+        ] {
+            let client = node(answer).await;
+            assert_eq!(client.get(&root).await.unwrap_err().kind(), kind);
+            assert_eq!(client.get_block(&root).await.unwrap_err().kind(), kind);
+            assert_eq!(client.put(vec![1]).await.unwrap_err().kind(), kind);
+        }
+        let block = node(response("200 OK", b"another block")).await.get_block(&root).await;
+        assert_eq!(block.unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[tokio::test]
+    async fn bytes_in_the_cid_itself_need_no_node() {
+        let client = Client::new("http://127.0.0.1:1", "token").unwrap();
+        let inline: Cid = "bafkqabtimvwgy3yk".parse().unwrap();
+        assert_eq!(client.get(&inline).await.unwrap().into_bytes(6).await.unwrap(), &b"hello\n"[..]);
+        let elsewhere = client.get(&Cid::raw(b"x")).await.unwrap_err();
+        assert_eq!(elsewhere.kind(), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn an_address_or_token_that_cannot_be_is_refused_at_once() {
+        for (url, token) in [
+            ("nonsense", "token"),
+            ("https://127.0.0.1:1", "token"),
+            ("nats://127.0.0.1:1", "token"),
+            ("http://127.0.0.1:1", "to\nken"),
+        ] {
+            assert_eq!(Client::new(url, token).unwrap_err().kind(), ErrorKind::Config, "{url}");
+        }
+        assert!(!format!("{:?}", Client::new("http://127.0.0.1:1", "secret").unwrap()).contains("secret"));
+    }
 }

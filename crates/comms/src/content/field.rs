@@ -15,8 +15,8 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Bytes of a message, in it or beside it.
 ///
-/// A field of this type is written as bytes. If they are over the domain's threshold they leave the message when it is
-/// sent, and whoever receives it finds a link in their place. So receivers must expect both.
+/// A field of this type is written as bytes. If they are over the domain's threshold they leave the message
+/// when it is sent, and whoever receives it finds a link in their place. So receivers must expect both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
     /// The bytes themselves.
@@ -40,10 +40,8 @@ impl Content {
         let mut limited = tokio::io::AsyncReadExt::take(file, FILE_BYTES_MAX + 1);
         tokio::io::AsyncReadExt::read_to_end(&mut limited, &mut bytes).await.map_err(fail)?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
-            let message = format!(
-                "{} has more than {FILE_BYTES_MAX} bytes: put it, and send the link",
-                path.display()
-            );
+            let message =
+                format!("{} has more than {FILE_BYTES_MAX} bytes: put it, and send the link", path.display());
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         Ok(Self::Bytes(bytes.into()))
@@ -146,11 +144,7 @@ mod tests {
     #[test]
     fn fields_are_bytes_or_links_on_the_wire_and_back() {
         let cid = Cid::raw(b"cover");
-        let message = AddDocument {
-            title: "a".into(),
-            file: vec![1, 2, 3].into(),
-            cover: Some(cid.into()),
-        };
+        let message = AddDocument { title: "a".into(), file: vec![1, 2, 3].into(), cover: Some(cid.into()) };
         let node = Node::encode(&message).unwrap();
         assert_eq!(node.links(), vec![cid]);
         assert_eq!(node.decode::<AddDocument>().unwrap(), message);

@@ -1,6 +1,7 @@
 //! One node's HTTP, as far as this library needs it: requests with the service's token, and refusals as errors.
 //!
-//! The address is on this machine: there is no TLS, no proxy is ever used, and no redirect followed (the token would go along).
+//! The address is on this machine: there is no TLS, no proxy is ever used, and no redirect followed (the token
+//! would go along).
 
 use std::fmt;
 use std::time::Duration;
@@ -80,7 +81,8 @@ impl Http {
     /// Sends what waits for no upload.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let response = tokio::time::timeout(ANSWER_WITHIN, request.send()).await.map_err(|_| {
-            let message = format!("the node at {} did not answer within {} s", self.base, ANSWER_WITHIN.as_secs());
+            let message =
+                format!("the node at {} did not answer within {} s", self.base, ANSWER_WITHIN.as_secs());
             Error::new(ErrorKind::Timeout, message)
         })?;
         accepted(response.map_err(broken)?).await
@@ -97,7 +99,8 @@ pub(super) async fn accepted(response: Response) -> Result<Response> {
     match serde_json::from_slice::<Refused>(&body) {
         Ok(refused) => Err(refused.error.into()),
         Err(_) => {
-            let message = format!("the node answered {status} without saying why; is it a node that answers there?");
+            let message =
+                format!("the node answered {status} without saying why; is it a node that answers there?");
             Err(Error::new(ErrorKind::Malformed, message))
         }
     }
@@ -112,7 +115,10 @@ pub(super) async fn body(mut response: Response, max: usize) -> Result<Bytes> {
             .map_err(|_| Error::new(ErrorKind::Timeout, "the node stopped in the middle of an answer"))?;
         let Some(chunk) = chunk.map_err(broken)? else { return Ok(all.freeze()) };
         if all.len() + chunk.len() > max {
-            return Err(Error::new(ErrorKind::TooLarge, format!("the node answered with more than {max} bytes")));
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("the node answered with more than {max} bytes"),
+            ));
         }
         all.extend_from_slice(&chunk);
     }
@@ -123,7 +129,8 @@ pub(super) fn broken(error: reqwest::Error) -> Error {
     // The address names what was asked for, and is in the message of the caller already.
     let error = error.without_url();
     if error.is_connect() {
-        Error::new(ErrorKind::Unavailable, "the node's HTTP does not answer; is it running? comms up").because(error)
+        Error::new(ErrorKind::Unavailable, "the node's HTTP does not answer; is it running? comms up")
+            .because(error)
     } else {
         Error::new(ErrorKind::Unavailable, "the connection to the node's HTTP broke").because(error)
     }

@@ -27,8 +27,8 @@ const PIECES_WAITING_MAX: usize = 2;
 /// How long the node may send nothing. It reads a block from its disk meanwhile, and no more.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// The bytes of a content. Ends with an error where the content is damaged, missing or cut; what was read until then
-/// is right.
+/// The bytes of a content. Ends with an error where the content is damaged, missing or cut; what was read until
+/// then is right.
 pub struct Reader {
     pieces: mpsc::Receiver<Result<Piece>>,
     current: Bytes,
@@ -56,8 +56,8 @@ impl Reader {
     /// The next bytes; none after the last.
     ///
     /// # Errors
-    /// [`ErrorKind::Malformed`] for bytes that are not those of the CID, [`ErrorKind::Unavailable`] if the node broke off,
-    /// [`ErrorKind::Timeout`] if it sent nothing for half a minute.
+    /// [`ErrorKind::Malformed`] for bytes that are not those of the CID, [`ErrorKind::Unavailable`] if the node
+    /// broke off, [`ErrorKind::Timeout`] if it sent nothing for half a minute.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -118,7 +118,11 @@ impl From<Bytes> for Reader {
 }
 
 impl AsyncRead for Reader {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.current.is_empty() {
             match ready!(self.poll_next(cx)) {
                 Ok(Some(bytes)) => self.current = bytes,
@@ -152,9 +156,9 @@ async fn verify(
             let fed = batch.into_iter().try_for_each(|data| verifier.feed(data, &mut out));
             (verifier, out, fed)
         });
-        let (rest, out, fed) = work
-            .await
-            .map_err(|error| Error::new(ErrorKind::Internal, "content could not be verified").because(error))?;
+        let (rest, out, fed) = work.await.map_err(|error| {
+            Error::new(ErrorKind::Internal, "content could not be verified").because(error)
+        })?;
         verifier = rest;
         // What was proved before something went wrong is right, and is handed on.
         for bytes in out {
@@ -196,7 +200,10 @@ fn within(bytes: Bytes, max: usize) -> Result<Bytes> {
 }
 
 fn too_large(max: usize) -> Error {
-    Error::new(ErrorKind::TooLarge, format!("the content has more than the {max} bytes asked for: read it as a stream"))
+    Error::new(
+        ErrorKind::TooLarge,
+        format!("the content has more than the {max} bytes asked for: read it as a stream"),
+    )
 }
 
 fn io_error(error: Error) -> io::Error {

@@ -1,8 +1,8 @@
 //! Trust nobody who sends blocks: a CAR in, verified bytes of one file out.
 //!
-//! Pure. The sender must send exactly the blocks that the file needs, in the order it needs them (DFS, duplicates
-//! included), so nothing has to be remembered. Anything else ends it before a byte is handed on that does not belong to
-//! the CID asked for.
+//! Pure. The sender must send exactly the blocks that the file needs, in the order it needs them (DFS,
+//! duplicates included), so nothing has to be remembered. Anything else ends it before a byte is handed on that
+//! does not belong to the CID asked for.
 
 use bytes::Bytes;
 use comms_content::car::{self, Event};
@@ -46,12 +46,14 @@ impl Verifier {
 
     /// Ends the stream.
     pub(super) fn finish(self) -> Result<()> {
-        self.car.finish().map_err(unsound)?;
         match self.next {
-            Next::End => Ok(()),
+            Next::End => self.car.finish().map_err(unsound),
             Next::Header | Next::Block(_) => Err(Error::new(
                 ErrorKind::Unavailable,
-                format!("{} broke off before its end: the node found a block missing or damaged, or stopped", self.root),
+                format!(
+                    "{} broke off before its end: the node found a block missing or damaged, or stopped",
+                    self.root
+                ),
             )),
         }
     }

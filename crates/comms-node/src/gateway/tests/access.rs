@@ -39,7 +39,8 @@ async fn denied_and_absent_are_one_answer() {
     let absent = Cid::raw(b"nobody put this");
     let words = |answer: super::Answer, cid: &Cid| {
         assert_eq!((answer.status, answer.refusal().as_str()), (404, "not_found"));
-        let head: Vec<_> = answer.head.lines().filter(|line| !line.starts_with("date")).map(str::to_owned).collect();
+        let head: Vec<_> =
+            answer.head.lines().filter(|line| !line.starts_with("date")).map(str::to_owned).collect();
         (head, String::from_utf8(answer.body).unwrap().replace(&cid.to_string(), "CID"))
     };
     for headers in ["", "Accept: application/vnd.ipld.car\r\n", "Range: bytes=0-0\r\n"] {
@@ -88,10 +89,12 @@ async fn another_definition_is_another_answer_at_once() {
 #[tokio::test]
 async fn what_is_put_for_direct_messages_and_answers_opens_to_the_other_side() {
     let bench = Bench::new().await;
-    let question = bench.client("desk").put_for(&type_name("documents.FindDocuments"), bytes(10)).await.unwrap().cid;
+    let question =
+        bench.client("desk").put_for(&type_name("documents.FindDocuments"), bytes(10)).await.unwrap().cid;
     assert!(may(&bench, "archive", &question).await, "answers the query");
     assert!(!may(&bench, "stranger", &question).await);
-    let reply = bench.client("archive").put_for(&type_name("documents.FindDocuments"), bytes(11)).await.unwrap().cid;
+    let reply =
+        bench.client("archive").put_for(&type_name("documents.FindDocuments"), bytes(11)).await.unwrap().cid;
     assert!(may(&bench, "desk", &reply).await, "asked the query");
     assert!(!may(&bench, "indexer", &reply).await);
 
@@ -143,7 +146,10 @@ async fn a_foreign_link_in_a_block_opens_nothing() {
     assert_eq!(absent.kind(), ErrorKind::NotFound);
 
     let own = bench.client("desk").put_block(&add, block(&mine)).await.unwrap().cid;
-    assert!(may(&bench, "archive", &own).await && may(&bench, "archive", &mine).await, "carried with its links");
+    assert!(
+        may(&bench, "archive", &own).await && may(&bench, "archive", &mine).await,
+        "carried with its links"
+    );
     bench.close().await;
 }
 
@@ -176,7 +182,8 @@ async fn the_definition_is_for_those_who_hold_the_right() {
         let wrong = post("operator", path, "{}").await;
         assert_eq!((wrong.status, wrong.refusal().as_str()), (400, "malformed"));
     }
-    let health = bench.raw(format!("GET /health HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\r\n", bench.port));
+    let health = bench
+        .raw(format!("GET /health HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\r\n", bench.port));
     assert_eq!(health.await.json(), json!({ "ok": true }));
     bench.close().await;
 }

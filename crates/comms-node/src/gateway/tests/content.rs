@@ -76,8 +76,15 @@ async fn ranges_are_verified_like_the_whole() {
     let small = client.put(data.slice(..10)).await.unwrap().cid;
     let mib = MIB as u64;
     for range in [
-        0..1, 0..mib, mib - 1..mib + 1, mib..2 * mib, 5..3 * mib + 1, 3 * mib + 4..3 * mib + 5,
-        0..u64::MAX, 3 * mib..9 * mib, 7..7,
+        0..1,
+        0..mib,
+        mib - 1..mib + 1,
+        mib..2 * mib,
+        5..3 * mib + 1,
+        3 * mib + 4..3 * mib + 5,
+        0..u64::MAX,
+        3 * mib..9 * mib,
+        7..7,
     ] {
         let got = client.get_range(&cid, range.clone()).await.unwrap().into_bytes(length).await.unwrap();
         let end = (range.end as usize).min(length);
@@ -166,11 +173,15 @@ async fn a_block_is_kept_as_it_is() {
     let bench = Bench::new().await;
     let client = bench.client("desk");
     let node = Node::from_value(&json!({ "title": "a", "pages": 100 })).unwrap();
-    let put = client.put_block(&super::type_name("documents.AddDocument"), node.as_bytes().clone()).await.unwrap();
+    let put =
+        client.put_block(&super::type_name("documents.AddDocument"), node.as_bytes().clone()).await.unwrap();
     assert_eq!(put.cid, Cid::dag_cbor(node.as_bytes()));
     assert_eq!(client.get_block(&put.cid).await.unwrap(), *node.as_bytes());
     assert_eq!(client.get(&put.cid).await.unwrap().into_bytes(MIB).await.unwrap(), *node.as_bytes());
-    assert_eq!(client.get_range(&put.cid, 1..3).await.unwrap().into_bytes(9).await.unwrap(), node.as_bytes().slice(1..3));
+    assert_eq!(
+        client.get_range(&put.cid, 1..3).await.unwrap().into_bytes(9).await.unwrap(),
+        node.as_bytes().slice(1..3)
+    );
     let plain = bench.get("desk", &put.cid, "").await;
     assert_eq!(plain.header("content-type"), Some("application/vnd.ipld.dag-cbor"));
     let car = bench.get("desk", &put.cid, "Accept: application/vnd.ipld.car\r\n").await;

@@ -31,11 +31,18 @@ async fn nobody_without_a_token() {
         format!("Authorization: Bearer {}\r\n", &token[..63]),
         format!("Authorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n"),
     ] {
-        for line in [format!("GET /content/{cid}"), "POST /content".to_owned(), "POST /domain/apply".to_owned()] {
-            let request =
-                format!("{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{authorization}\r\n");
+        for line in
+            [format!("GET /content/{cid}"), "POST /content".to_owned(), "POST /domain/apply".to_owned()]
+        {
+            let request = format!(
+                "{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{authorization}\r\n"
+            );
             let refused = bench.raw(request).await;
-            assert_eq!((refused.status, refused.refusal().as_str()), (401, "denied"), "{line} {authorization}");
+            assert_eq!(
+                (refused.status, refused.refusal().as_str()),
+                (401, "denied"),
+                "{line} {authorization}"
+            );
             assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
         }
     }
@@ -50,8 +57,9 @@ async fn nobody_from_a_web_page_or_under_another_name() {
     let cid = bench.client("desk").put(bytes(10)).await.unwrap().cid;
     for host in ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example"] {
         for line in [format!("GET /content/{cid}"), "GET /health".to_owned()] {
-            let request =
-                format!("{line} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+            let request = format!(
+                "{line} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            );
             let refused = bench.raw(request).await;
             assert_eq!((refused.status, refused.refusal().as_str()), (421, "denied"), "{host}");
         }
@@ -72,7 +80,9 @@ async fn nobody_from_a_web_page_or_under_another_name() {
 #[tokio::test]
 async fn what_is_no_cid_of_ours_is_refused() {
     let bench = Bench::new().await;
-    for text in ["nonsense", "Qm", "bafkrei", "..", "%2e%2e", "%00", "%ff", "bafkqaaa%2f..", &"b".repeat(5000)] {
+    for text in
+        ["nonsense", "Qm", "bafkrei", "..", "%2e%2e", "%00", "%ff", "bafkqaaa%2f..", &"b".repeat(5000)]
+    {
         for method in ["GET", "HEAD"] {
             let refused = bench.ask("auditor", &format!("{method} /content/{text}"), "").await;
             assert!([400, 404].contains(&refused.status), "{text}: {refused:?}");
@@ -119,7 +129,9 @@ async fn an_upload_that_ends_early_leaves_nothing_to_read() {
     let data = bytes(3 * MIB).iter().map(|byte| byte.wrapping_add(1)).collect::<Vec<_>>();
     let prefix = &data[..2 * MIB + 100];
 
-    for framing in [format!("Content-Length: {}\r\n\r\n", data.len()), "Transfer-Encoding: chunked\r\n\r\n".to_owned()] {
+    for framing in
+        [format!("Content-Length: {}\r\n\r\n", data.len()), "Transfer-Encoding: chunked\r\n\r\n".to_owned()]
+    {
         let mut stream = bench.connect().await;
         stream.write_all((bench.head("desk", "POST /content") + &framing).as_bytes()).await.unwrap();
         if framing.starts_with("Transfer") {
@@ -145,7 +157,8 @@ async fn an_upload_that_ends_early_leaves_nothing_to_read() {
 #[tokio::test]
 async fn a_length_that_lies_puts_what_it_says_and_no_more() {
     let bench = Bench::new().await;
-    let request = bench.head("desk", "POST /content") + "Content-Length: 4\r\n\r\nfourGET /health HTTP/1.1\r\n\r\n";
+    let request =
+        bench.head("desk", "POST /content") + "Content-Length: 4\r\n\r\nfourGET /health HTTP/1.1\r\n\r\n";
     let put = bench.raw(request).await;
     assert_eq!(put.status, 201);
     assert_eq!(put.json()["cid"], Cid::raw(b"four").to_string());
@@ -192,7 +205,9 @@ async fn a_block_must_be_what_its_codec_says() {
         let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
         bench.raw([head.as_bytes(), body].concat()).await
     };
-    for body in [&b""[..], b"\xa1\x61/\x01", b"\x18\x01", b"\x01\x01", b"\xbf\xff", b"\xc0\x00", &[0x81; 4000]] {
+    for body in
+        [&b""[..], b"\xa1\x61/\x01", b"\x18\x01", b"\x01\x01", b"\xbf\xff", b"\xc0\x00", &[0x81; 4000]]
+    {
         let refused = post("dag-cbor", body).await;
         assert_eq!((refused.status, refused.refusal().as_str()), (422, "invalid"), "{body:?}");
     }
@@ -273,7 +288,8 @@ async fn damage_on_the_disk_is_not_served() {
         let mut read = Vec::new();
         reader.read_to_end(&mut read).await.unwrap_err();
         assert!(read.len() <= 3 * MIB && data.starts_with(&read));
-        let before = client.get_range(&cid, 0..3 * MIB as u64).await.unwrap().into_bytes(6 * MIB).await.unwrap();
+        let before =
+            client.get_range(&cid, 0..3 * MIB as u64).await.unwrap().into_bytes(6 * MIB).await.unwrap();
         assert!(before == data.slice(..3 * MIB), "what is sound is served");
         // Putting the same again heals it.
         client.put(data.clone()).await.unwrap();

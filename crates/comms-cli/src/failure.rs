@@ -1,0 +1,127 @@
+//! What is said when something is wrong: what, where, and what would be right.
+//!
+//! The first line never is the error of a library; those follow as `because` lines, for whoever has to look
+//! deeper. Which number the process ends with is chosen here and nowhere else.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use crate::exit::Exit;
+use crate::json;
+
+/// Causes below the first line that are printed: deeper ones repeat themselves.
+const CAUSES_MAX: usize = 4;
+
+/// Why a command did not do what it was asked to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    problems: Vec<json::Problem>,
+    lines: Vec<String>,
+    closed: bool,
+}
+
+impl Failure {
+    /// A failure in one line: what and where.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), problems: Vec::new(), lines: Vec::new(), closed: false }
+    }
+
+    /// The command line cannot be carried out as written.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Something outside broke.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Standard output takes no more. That its reader has gone, as `head` does, is nothing to talk about.
+    pub(crate) fn output(error: io::Error) -> Self {
+        let closed = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { closed, ..Self::failed("standard output cannot be written").because(&error) }
+    }
+
+    /// Whether the reader of standard output has gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Adds a line that says what would be right.
+    pub(crate) fn mend(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// Adds the places that are wrong, each with what is wrong there.
+    pub(crate) fn problems(mut self, problems: impl IntoIterator<Item = json::Problem>) -> Self {
+        self.problems.extend(problems);
+        self
+    }
+
+    /// Adds the errors behind it, outermost first.
+    pub(crate) fn because(mut self, cause: &dyn StdError) -> Self {
+        let causes = std::iter::successors(Some(cause), |&cause| cause.source());
+        self.lines.extend(causes.take(CAUSES_MAX).map(|cause| format!("because: {cause}")));
+        self
+    }
+
+    /// How the process ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The same as one object.
+    pub(crate) fn to_json(&self) -> json::Error {
+        json::Error::Error(json::Failed {
+            exit: self.exit.code(),
+            message: self.message.clone(),
+            problems: self.problems.clone(),
+            lines: self.lines.clone(),
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        let width = self.problems.iter().map(|problem| problem.path.chars().count()).max().unwrap_or(0);
+        for problem in &self.problems {
+            write!(f, "\n  {:width$}   {}", problem.path, problem.problem)?;
+        }
+        for line in &self.lines {
+            write!(f, "\n  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_stand_in_a_column_below_what_they_are_problems_of() {
+        let failure = Failure::new(Exit::Refused, "documents.AddDocument refused: 2 things do not fit")
+            .problems([
+                json::Problem { path: "/a".into(), problem: "missing".into() },
+                json::Problem { path: "/titel".into(), problem: "unknown".into() },
+            ])
+            .mend("nothing was stored.");
+        assert_eq!(
+            failure.to_string(),
+            "error: documents.AddDocument refused: 2 things do not fit\n  /a       missing\n  /titel   unknown\n  \
+             nothing was stored."
+        );
+    }
+
+    #[test]
+    fn inner_errors_come_last() {
+        let inner = std::io::Error::other("os error 2");
+        let failure = Failure::failed("report.pdf cannot be read").because(&inner);
+        assert_eq!(failure.to_string(), "error: report.pdf cannot be read\n  because: os error 2");
+    }
+}

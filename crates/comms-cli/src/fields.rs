@@ -1,0 +1,148 @@
+//! The body of a message from the command line: `field=text`, `field:=JSON`, `field=@file`, `field=-`.
+//!
+//! Text stays text: whether a field must be a number is for the schema to say, and the door says it. A dot in a
+//! field's name goes one level down. What a file becomes (bytes in the message, or a link) is for whoever sends.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Levels below the body that a dotted name may reach; deeper things are written as JSON.
+const LEVELS_MAX: usize = 8;
+
+/// Where the value of a field comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Source {
+    /// The text as it stands.
+    Text(String),
+    /// JSON, with `{"/": …}` for links and bytes.
+    Json(Value),
+    /// The bytes of a file.
+    File(PathBuf),
+    /// The bytes of standard input.
+    Stdin,
+}
+
+/// A body: fields by name, some of them with fields below.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Fields(pub(crate) BTreeMap<String, Field>);
+
+/// One field of a body.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Field {
+    /// A value.
+    Value(Source),
+    /// Fields below.
+    Below(Fields),
+}
+
+impl Fields {
+    /// Reads what stands on the command line.
+    pub(crate) fn parse(words: &[String]) -> Result<Self, Failure> {
+        let mut fields = Self::default();
+        let mut stdin = None;
+        for word in words {
+            let (name, source) = split(word)?;
+            if source == Source::Stdin
+                && let Some(other) = stdin.replace(name)
+            {
+                return Err(Failure::usage(format!("standard input is both {other} and {name}"))
+                    .mend("It can be read once: write one of them to a file and say field=@file"));
+            }
+            let path: Vec<&str> = name.split('.').collect();
+            if path.len() > LEVELS_MAX || path.iter().any(|part| part.is_empty()) {
+                return Err(Failure::usage(format!("{name} is not the name of a field"))
+                    .mend(format!("1 to {LEVELS_MAX} names with dots between them; deeper as JSON: field:='{{…}}'")));
+            }
+            fields.insert(&path, source).map_err(|taken| {
+                Failure::usage(format!("{name} is given twice")).mend(format!("{taken} has a value already"))
+            })?;
+        }
+        Ok(fields)
+    }
+
+    fn insert<'a>(&mut self, path: &[&'a str], source: Source) -> Result<(), &'a str> {
+        let Some((first, rest)) = path.split_first() else {
+            return Ok(());
+        };
+        if rest.is_empty() {
+            if self.0.contains_key(*first) {
+                return Err(first);
+            }
+            self.0.insert((*first).to_owned(), Field::Value(source));
+            return Ok(());
+        }
+        match self.0.entry((*first).to_owned()).or_insert_with(|| Field::Below(Self::default())) {
+            Field::Below(below) => below.insert(rest, source),
+            Field::Value(_) => Err(first),
+        }
+    }
+}
+
+fn split(word: &str) -> Result<(&str, Source), Failure> {
+    let shape = "field=text, field:=JSON, field=@file or field=- for standard input";
+    let Some((name, text)) = word.split_once('=') else {
+        return Err(Failure::usage(format!("{word} is not a field")).mend(format!("A field is {shape}")));
+    };
+    if let Some(name) = name.strip_suffix(':') {
+        let value = serde_json::from_str(text).map_err(|error| {
+            Failure::usage(format!("{name} is not JSON: {text}"))
+                .mend(format!("Text without quotes is {name}=text"))
+                .because(&error)
+        })?;
+        return Ok((name, Source::Json(value)));
+    }
+    let source = match text.strip_prefix('@') {
+        Some("") => return Err(Failure::usage(format!("{name}=@ names no file")).mend(format!("A field is {shape}"))),
+        Some(file) => Source::File(file.into()),
+        None if text == "-" => Source::Stdin,
+        None => Source::Text(text.to_owned()),
+    };
+    Ok((name, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Fields, String> {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        Fields::parse(&words).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn every_form_of_a_field() {
+        let fields = parse(&["title=A = b", "n:=[1, 2]", "file=@a/b.pdf", "rest=-", "empty=", "by.name=ada"]).unwrap();
+        let by = Fields([("name".to_owned(), Field::Value(Source::Text("ada".into())))].into());
+        let expected = [
+            ("title", Field::Value(Source::Text("A = b".into()))),
+            ("n", Field::Value(Source::Json(serde_json::json!([1, 2])))),
+            ("file", Field::Value(Source::File("a/b.pdf".into()))),
+            ("rest", Field::Value(Source::Stdin)),
+            ("empty", Field::Value(Source::Text(String::new()))),
+            ("by", Field::Below(by)),
+        ];
+        assert_eq!(fields.0, expected.map(|(name, field)| (name.to_owned(), field)).into());
+    }
+
+    #[test]
+    fn what_is_not_a_field_is_said() {
+        for (words, reason) in [
+            (&["title"][..], "title is not a field"),
+            (&["n:=one"], "n is not JSON: one"),
+            (&["file=@"], "file=@ names no file"),
+            (&["a=1", "a=2"], "a is given twice"),
+            (&["a=1", "a.b=2"], "a.b is given twice"),
+            (&["a.b=1", "a=2"], "a is given twice"),
+            (&["a..b=1"], "a..b is not the name of a field"),
+            (&["=1"], " is not the name of a field"),
+            (&["a=-", "b=-"], "standard input is both a and b"),
+        ] {
+            let failure = parse(words).unwrap_err();
+            assert!(failure.starts_with(&format!("error: {reason}\n  ")), "{failure}");
+        }
+    }
+}

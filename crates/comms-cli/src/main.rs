@@ -1,0 +1,120 @@
+//! The binary `comms`: arguments in, text or `--json` out.
+//!
+//! One file per noun carries its commands out; `output.rs` prints, `failure.rs` says what is wrong and chooses
+//! the exit code. Nothing here knows how a message travels: that is the library's and the node's business.
+
+mod accounts;
+mod apply;
+mod args;
+mod content;
+mod definition;
+mod demo;
+mod domain;
+mod exit;
+mod failure;
+mod fields;
+mod json;
+mod message;
+mod new;
+mod output;
+mod sample_pdf;
+mod session;
+mod signals;
+mod up;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Arguments, Command, Global};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Turns logging on, with the filters of `tracing`: `COMMS_LOG=info`, `COMMS_LOG=comms_node=debug`.
+const LOG: &str = "COMMS_LOG";
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error).into(),
+    };
+    if let Command::GuardNatsServer { arguments } = arguments.command {
+        return comms_node::guard::run(arguments);
+    }
+    log();
+    let output = Output::detect(arguments.global.json);
+    match run(arguments, output) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            report(&failure, output);
+            failure.exit().into()
+        }
+    }
+}
+
+fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
+    let Arguments { global, command } = arguments;
+    if let Some(folder) = &global.folder {
+        std::env::set_current_dir(folder).map_err(|error| {
+            Failure::new(Exit::Config, format!("{} is not a folder to work in", folder.display())).because(&error)
+        })?;
+    }
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::failed("the threads that this needs cannot be made").because(&error))?;
+    let ended = runtime.block_on(carry_out(command, &global, output));
+    // What still waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn carry_out(command: Command, global: &Global, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Up(up) => up::up(up, output).await,
+        Command::New(new) => new::run(&new, output),
+        Command::Demo(demo) => demo::demo(&demo, output).await,
+        Command::Send(send) => message::send(&send, global, output).await,
+        Command::Ask(ask) => message::ask(&ask, global, output).await,
+        Command::Publish(publish) => message::publish(&publish, global, output).await,
+        Command::Watch(watch) => message::watch(&watch, global, output).await,
+        Command::Put(put) => content::put(&put, global, output).await,
+        Command::Get(get) => content::get(&get, global, output).await,
+        Command::Domain(command) => domain::run(&command, global, output).await,
+        Command::Version => version(output),
+        Command::GuardNatsServer { .. } => unreachable!("carried out before any thread was started"),
+    }
+}
+
+fn version(output: Output) -> Result<(), Failure> {
+    let version = json::Version { version: env!("CARGO_PKG_VERSION").to_owned() };
+    if output.is_json() { output.json(&version) } else { output.text(&format!("comms {}", version.version)) }
+}
+
+/// Help and versions are answers; everything else the parser says is a mistake in the command line.
+fn explain(error: &clap::Error) -> Exit {
+    // Nowhere is left to say that this could not be printed.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+fn report(failure: &Failure, output: Output) {
+    if failure.is_closed() {
+        return;
+    }
+    let text = if output.is_json() {
+        serde_json::to_string(&failure.to_json()).expect("text, numbers and lists of them are JSON")
+    } else {
+        failure.to_string()
+    };
+    // Nowhere is left to say that this could not be printed; the exit code says the rest.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn log() {
+    let Ok(filter) = EnvFilter::try_from_env(LOG) else {
+        return;
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}

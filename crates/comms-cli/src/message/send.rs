@@ -1,0 +1,119 @@
+//! `comms send`: one command, and what became of it.
+
+use std::time::Instant;
+
+use comms::{Caused, End, Outcome, RawSent, TypeName};
+use comms_domain::Kind;
+use comms_msg::Subject;
+
+use super::{Label, labelled, refused, sizes, type_name};
+use crate::args::{self, Global};
+use crate::definition;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::fields::Fields;
+use crate::json;
+use crate::output::{Output, Row, Tone, milliseconds, span};
+use crate::session;
+
+/// Carries out `comms send`.
+pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> Result<(), Failure> {
+    let fields = Fields::parse(&send.fields)?;
+    let label = Label::of(&send.envelope, global)?;
+    let comms = session::connect(global).await?;
+    let name = type_name(Kind::Command, &send.type_name)?;
+    let body = super::body::assemble(&fields, &name, &comms).await?;
+
+    let start = Instant::now();
+    let sending = labelled!(comms.raw().send(name.clone(), body.node), label);
+    let sent = sending.await.map_err(|error| refused(error, Kind::Command, &name, global))?;
+    let subject =
+        Subject::Command { domain: comms.domain().clone(), type_name: name.clone(), sender: comms.service().clone() };
+    let (cid, position, bytes) = match &sent {
+        RawSent::Sent(sent) => (Some(sent.cid), Some(sent.position), sent.bytes),
+        RawSent::Told(told) => (None, None, told.bytes),
+    };
+    let said = json::Sent {
+        id: label.id.to_string(),
+        type_name: name.to_string(),
+        subject: subject.to_string(),
+        cid: cid.map(|cid| cid.to_string()),
+        position: position.map(|position| position.to_string()),
+        bytes: bytes as u64,
+        offloaded: body.offloaded,
+        retry_safe: position.is_some(),
+        ms: milliseconds(start.elapsed()),
+    };
+    let row = Row::new("sent").cell(said.id.clone()).cell(said.subject.clone());
+    let row = row.cell(sizes(said.bytes, &said.offloaded));
+    output.say(&json::Send::Sent(said), &row)?;
+
+    if matches!(sent, RawSent::Told(_)) {
+        // It stands in line; this process must not end before it has left.
+        return Ok(comms.flush().await?);
+    }
+    if send.no_wait {
+        return Ok(());
+    }
+    let waiting = comms.raw().outcome(name.clone(), label.id);
+    let outcome = match send.wait {
+        Some(wait) => waiting.within(wait).await?,
+        None => waiting.await?,
+    };
+    tell(&outcome, &label, &name, start, output)
+}
+
+fn tell(outcome: &Outcome, label: &Label, name: &TypeName, start: Instant, output: Output) -> Result<(), Failure> {
+    let took = start.elapsed();
+    for event in &outcome.events {
+        let row = Row::new("caused").cell(event.id.to_string()).cell(event.type_name.to_string());
+        let row = row.cell(event.entity.to_string()).cell(format!("position {}", event.position));
+        output.say(&json::Send::Caused(caused(event, milliseconds(took))), &row.cell(format!("+{}", span(took))))?;
+    }
+    let ended = |reason: Option<&str>| json::Ended {
+        id: label.id.to_string(),
+        reason: reason.map(ToOwned::to_owned),
+        tries: outcome.tries,
+        ms: milliseconds(took),
+    };
+    match &outcome.end {
+        End::Done => {
+            let row = Row::new("done").tone(Tone::Good).cell(span(took));
+            output.say(&json::Send::Done(ended(None)), &row)
+        }
+        End::Rejected(reason) => {
+            output.json(&json::Send::Rejected(ended(Some(reason))))?;
+            Err(Failure::new(Exit::Refused, format!("{name} rejected: {reason}"))
+                .mend("Its handler refused it for good; it will not be tried again."))
+        }
+        End::Dead(reason) => {
+            output.json(&json::Send::Dead(ended(Some(reason))))?;
+            let tries = crate::output::count(outcome.tries as usize, "try").replace("trys", "tries");
+            Err(Failure::failed(format!("{name} given up after {tries}: {reason}"))
+                .mend("It is kept among the dead letters."))
+        }
+        End::Pending => {
+            output.json(&json::Send::Pending(ended(None)))?;
+            Err(Failure::new(Exit::NoAnswer, format!("no outcome of {name} within {}", span(took)))
+                .mend(format!("It is kept, and will be handled when {} runs.", handler(name))))
+        }
+    }
+}
+
+/// Who would have to run, as far as it can be told here.
+fn handler(name: &TypeName) -> String {
+    let domain = definition::in_force();
+    let handler = domain.as_ref().and_then(|domain| domain.handler(name));
+    handler.map_or_else(|| "its handler".to_owned(), ToString::to_string)
+}
+
+fn caused(event: &Caused, ms: f64) -> json::Caused {
+    json::Caused {
+        id: event.id.to_string(),
+        type_name: event.type_name.to_string(),
+        entity: event.entity.to_string(),
+        position: event.position.to_string(),
+        cid: event.cid.to_string(),
+        ms,
+    }
+}

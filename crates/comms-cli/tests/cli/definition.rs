@@ -1,0 +1,73 @@
+//! `comms domain check`, `explain` and `show`, which need no node.
+
+use std::fs;
+
+use crate::binary::{comms, objects};
+use crate::new::library;
+use crate::shapes;
+
+#[test]
+fn a_mistake_is_named_with_its_place_and_its_mend() {
+    let (_place, folder) = library();
+    let path = folder.join("domain.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("sends = [\"documents.AddDocument\"]", "sends = [\"documents.AddDocumnt\"]")).unwrap();
+    let ran = comms(&folder, &["domain", "check"]);
+    assert!(ran.out.starts_with("domain.toml:"), "{ran:?}");
+    assert!(ran.out.contains("documents.AddDocumnt") && ran.out.contains("documents.AddDocument"), "{ran:?}");
+    let err = ran.failed(64);
+    assert!(err.starts_with("error: 1 problem in ") && err.contains("domain.toml"), "{err}");
+
+    let ran = comms(&folder, &["domain", "check", "--json"]);
+    let lines = objects(&ran.out);
+    for line in &lines {
+        shapes::assert_fits("domain-check", line);
+    }
+    assert_eq!(lines[0]["problem"]["file"], "domain.toml");
+    assert_eq!(lines.last().unwrap()["checked"]["problems"], 1);
+    shapes::assert_fits("error", &objects(&ran.failed(64))[0]);
+
+    let err = comms(&folder, &["domain", "show"]).failed(64);
+    assert!(err.contains("comms domain check"), "{err}");
+}
+
+#[test]
+fn explain_says_everything_about_a_type() {
+    let (_place, folder) = library();
+    let out = comms(&folder, &["domain", "explain", "documents.AddDocument"]).done();
+    for word in ["library.command.documents.AddDocument", "desk", "archive", "/file", "64"] {
+        assert!(out.contains(word), "{word}: {out}");
+    }
+    for name in ["documents.AddDocument", "documents.FindDocuments", "documents.DocumentAdded"] {
+        let object = objects(&comms(&folder, &["domain", "explain", name, "--json"]).done()).remove(0);
+        shapes::assert_fits("domain-explain", &object);
+    }
+    let err = comms(&folder, &["domain", "explain", "documents.AddDocumnt"]).failed(4);
+    assert_eq!(
+        err,
+        "error: nothing is called documents.AddDocumnt in the domain library\n  did you mean \
+         documents.AddDocument?           comms domain show\n"
+    );
+}
+
+#[test]
+fn show_lists_what_the_definition_names() {
+    let (_place, folder) = library();
+    let out = comms(&folder, &["domain", "show"]).done();
+    assert_eq!(
+        out,
+        "command\tdocuments.AddDocument\tdurable\tdesk > archive\n\
+         query\tdocuments.FindDocuments\tdesk > archive\n\
+         event\tdocuments.DocumentAdded\tof document\tarchive > archive, indexer\n\
+         service\tarchive\thandles documents.AddDocument\tanswers documents.FindDocuments\temits \
+         documents.DocumentAdded\tobserves documents.DocumentAdded\n\
+         service\tdesk\tsends documents.AddDocument\tasks documents.FindDocuments\n\
+         service\tindexer\tobserves documents.DocumentAdded\n"
+    );
+    let lines = objects(&comms(&folder, &["domain", "show", "--json"]).done());
+    assert_eq!(lines.len(), 6);
+    for line in &lines {
+        shapes::assert_fits("domain-show", line);
+    }
+    assert_eq!(comms(&folder, &["domain", "show", "commands"]).done().lines().count(), 1);
+}

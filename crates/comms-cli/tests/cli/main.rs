@@ -1,0 +1,10 @@
+//! The binary as people and programs use it: run as a process, judged by what it prints and how it ends.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod binary;
+mod definition;
+mod new;
+mod pdf;
+mod shapes;
+mod usage;
