@@ -187,19 +187,19 @@ def find_pip():
     """A pip that runs: this Python's, or one in an environment made for the purpose."""
     if has_pip(sys.executable):
         return [sys.executable, "-m", "pip"]
-    helper = TOOLS / "pip"
+    own = TOOLS / "pip"
     with locked("pip"):
-        if not (helper / "bin" / "python3").exists() or not has_pip(helper / "bin" / "python3"):
-            shutil.rmtree(helper, ignore_errors=True)
+        if not (own / "bin" / "python3").exists() or not has_pip(own / "bin" / "python3"):
+            shutil.rmtree(own, ignore_errors=True)
             try:
-                run([sys.executable, "-m", "venv", helper], "pip")
+                run([sys.executable, "-m", "venv", own], "pip")
             except Trouble as trouble:
-                shutil.rmtree(helper, ignore_errors=True)
+                shutil.rmtree(own, ignore_errors=True)
                 raise Trouble(
                     f"{sys.executable} has neither pip nor venv, and one of them is needed to install programs.\n"
                     "  On Debian and Ubuntu: apt install python3-venv (or python3-pip)."
                 ) from trouble
-    return [helper / "bin" / "python3", "-m", "pip"]
+    return [own / "bin" / "python3", "-m", "pip"]
 
 
 def python():

@@ -49,13 +49,23 @@ impl TestNode {
         self.wait_ready().await;
     }
 
+    /// Starts the binary again with its nats-server at an address, so that clients of the former life find it.
+    pub async fn up_at(&mut self, listen: &str) {
+        self.launch_at(listen);
+        self.wait_ready().await;
+    }
+
     /// Starts the binary without waiting for it.
     pub fn launch(&mut self) {
+        self.launch_at("127.0.0.1:0");
+    }
+
+    fn launch_at(&mut self, listen: &str) {
         assert!(self.child.is_none(), "one process per test node");
         self.output.lock().expect("no panic holds it").clear();
         let mut command = Command::new(binary::comms());
         command
-            .args(["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(["up", "--listen", listen, "--http", "127.0.0.1:0"])
             .args(&self.arguments)
             .current_dir(&self.path)
             .env_remove("COMMS_CREDENTIALS")

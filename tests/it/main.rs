@@ -1,5 +1,6 @@
 //! Everything that needs a real nats-server and a real node, in one binary.
 
 mod attacks;
+mod lifecycle;
 mod messages;
 mod vocabulary;

@@ -23,12 +23,15 @@ pub(crate) fn accounts(file: &Path, output: Output) -> Result<(), Failure> {
     let (name, secret) = held.identity(None)?;
     let layout = Layout::of(&domain, &NodeId::standalone(name, *secret.bytes()));
     let keys = Keys::load_or_make(&folder, &layout)?;
-    let text = nats_conf::accounts(&layout, &keys.public())
-        .map_err(|error| Failure::failed("the accounts cannot be written as configuration").because(&error))?;
+    let text = nats_conf::accounts(&layout, &keys.public()).map_err(|error| {
+        Failure::failed("the accounts cannot be written as configuration").because(&error)
+    })?;
     std::fs::write(file, text)
         .map_err(|error| Failure::failed(format!("{} cannot be written", file.display())).because(&error))?;
     let written = json::Accounts { file: file.display().to_string(), users: layout.users.len() };
     let row = Row::new("written").tone(Tone::Good).cell(written.file.clone());
-    let row = row.cell(count(layout.users.len(), "user")).cell("include it in your server's configuration, then: comms up --nats URL");
+    let row = row
+        .cell(count(layout.users.len(), "user"))
+        .cell("include it in your server's configuration, then: comms up --nats URL");
     output.say(&written, &row)
 }

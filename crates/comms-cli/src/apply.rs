@@ -35,10 +35,12 @@ pub(crate) async fn plan(global: &Global, output: Output) -> Result<(), Failure>
     output.json(&planned)?;
     show(&answer.changes, output)?;
     if answer.refused.is_empty() {
-        let next = if answer.changes.is_empty() { "Nothing to do." } else { "To make it so: comms domain apply" };
+        let next =
+            if answer.changes.is_empty() { "Nothing to do." } else { "To make it so: comms domain apply" };
         return output.text(next);
     }
-    let orphaned = Failure::new(Exit::Refused, "this change would orphan what is stored; it cannot be applied");
+    let orphaned =
+        Failure::new(Exit::Refused, "this change would orphan what is stored; it cannot be applied");
     Err(answer.refused.into_iter().fold(orphaned, Failure::mend))
 }
 
@@ -71,12 +73,15 @@ async fn ask(what: &str, global: &Global) -> Result<Answer, Failure> {
     let speaker = global.operator();
     let path = folder.credentials().join(format!("{speaker}.token"));
     let token = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::new(Exit::Config, format!("no credentials for {speaker} in {}", path.display())).because(&error)
+        Failure::new(Exit::Config, format!("no credentials for {speaker} in {}", path.display()))
+            .because(&error)
     })?;
     let sources = definition.0;
     let document = Document { file: sources.file, toml: sources.definition, schemas: sources.schemas };
     let unreachable = |error: reqwest::Error| {
-        Failure::failed(format!("the node at {} does not answer", node.http)).because(&error).mend("Is it running?")
+        Failure::failed(format!("the node at {} does not answer", node.http))
+            .because(&error)
+            .mend("Is it running?")
     };
     let response = reqwest::Client::new()
         .post(format!("{}/domain/{what}", node.http))
@@ -96,9 +101,9 @@ async fn ask(what: &str, global: &Global) -> Result<Answer, Failure> {
 }
 
 fn refused(body: &[u8]) -> Failure {
-    let refusal = serde_json::from_slice::<Value>(body)
-        .ok()
-        .and_then(|mut answer| serde_json::from_value::<comms_msg::door::Refusal>(answer["error"].take()).ok());
+    let refusal = serde_json::from_slice::<Value>(body).ok().and_then(|mut answer| {
+        serde_json::from_value::<comms_msg::door::Refusal>(answer["error"].take()).ok()
+    });
     match refusal {
         Some(refusal) => comms::Error::from(refusal).into(),
         None => Failure::failed("the node refused, and did not say why"),

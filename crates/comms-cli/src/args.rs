@@ -325,7 +325,9 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("30 s", 30_000), ("2m", 120_000), ("1h", 3_600_000)] {
+        for (text, millis) in
+            [("500ms", 500), ("30s", 30_000), ("30 s", 30_000), ("2m", 120_000), ("1h", 3_600_000)]
+        {
             assert_eq!(span(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "-1s", "1d", "0s", "1.5s", "99999999999999999999s", "18446744073709551615h"] {

@@ -109,7 +109,8 @@ fn written(cid: &Cid, size: u64, file: &Path, took: Duration, output: Output) ->
 
 /// Writes beside the file, and gives it its name when everything is there.
 async fn to_file(mut reader: Reader, file: &Path) -> Result<u64, Failure> {
-    let unwritable = |error: &io::Error| Failure::failed(format!("{} cannot be written", file.display())).because(error);
+    let unwritable =
+        |error: &io::Error| Failure::failed(format!("{} cannot be written", file.display())).because(error);
     if file.is_dir() {
         return Err(Failure::usage(format!("{} is a folder", file.display())).mend("Name a file: -o FILE"));
     }
@@ -132,7 +133,10 @@ async fn to_file(mut reader: Reader, file: &Path) -> Result<u64, Failure> {
 }
 
 fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".comms-get-").permissions(Permissions::from_mode(FILE_MODE)).tempfile_in(folder)
+    tempfile::Builder::new()
+        .prefix(".comms-get-")
+        .permissions(Permissions::from_mode(FILE_MODE))
+        .tempfile_in(folder)
 }
 
 async fn to_standard_output(mut reader: Reader, cid: &Cid, output: Output) -> Result<(), Failure> {

@@ -44,8 +44,12 @@ impl Definition {
     /// The domain it defines; one problem is told, the others are left to `comms domain check`.
     pub(crate) fn domain(&self) -> Result<Domain, Failure> {
         self.parse().map_err(|problems| {
-            let failure = Failure::new(Exit::Config, format!("{} in {}", count(problems.len(), "problem"), self.file()));
-            let first = problems.iter().next().map(|first| failure.mend(first.to_string().replace('\n', "\n  ")));
+            let failure = Failure::new(
+                Exit::Config,
+                format!("{} in {}", count(problems.len(), "problem"), self.file()),
+            );
+            let first =
+                problems.iter().next().map(|first| failure.mend(first.to_string().replace('\n', "\n  ")));
             first.expect("problems are never none").mend("All of them: comms domain check")
         })
     }

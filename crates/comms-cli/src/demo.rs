@@ -45,8 +45,14 @@ pub(crate) async fn demo(demo: &args::Demo, output: Output) -> Result<(), Failur
     let ready = up::ready(node.summary(), start);
     let version = node.summary().nats_version.as_deref().unwrap_or_default();
     let writes = if ready.is_syncing { "synced" } else { "not synced" };
-    let row = Row::new("node").cell("is up, with a nats-server of its own").cell(format!("{} {version}", ready.nats));
-    let row = row.cell(format!("writes {writes} before they are acknowledged")).cell(span(start.elapsed()));
+    let row = Row::new("node")
+        .cell("a node of its own is up, with the accounts of the domain")
+        .cell(span(start.elapsed()))
+        .detail(
+            "nats",
+            format!("{}, nats-server {version}, writes {writes} before they are acknowledged", ready.nats),
+        )
+        .detail("http", ready.http.clone());
     output.say(&json::Demo::Node(ready), &row)?;
 
     let played = tokio::select! {
@@ -78,23 +84,23 @@ enum Place {
 
 impl Place {
     fn make(keep: Option<&Path>) -> Result<Self, Failure> {
-        let place = match keep {
-            Some(dir) => {
-                new::make_empty(dir)?;
-                Self::Kept(dir.to_owned())
-            }
-            None => Self::Passing(
-                tempfile::Builder::new()
-                    .prefix("comms-demo-")
-                    .tempdir()
-                    .map_err(|error| Failure::failed("no folder can be made for the demo").because(&error))?,
-            ),
-        };
+        let place =
+            match keep {
+                Some(dir) => {
+                    new::make_empty(dir)?;
+                    Self::Kept(dir.to_owned())
+                }
+                None => Self::Passing(tempfile::Builder::new().prefix("comms-demo-").tempdir().map_err(
+                    |error| Failure::failed("no folder can be made for the demo").because(&error),
+                )?),
+            };
         let name: DomainName = NAME.parse().expect("it is a name");
         new::write(place.path(), &name)?;
         let file = place.path().join(comms_node::definition::DOMAIN_TOML);
         let added = fs::read_to_string(&file).and_then(|text| fs::write(&file, text + VISITOR));
-        added.map_err(|error| Failure::failed(format!("{} cannot be written", file.display())).because(&error))?;
+        added.map_err(|error| {
+            Failure::failed(format!("{} cannot be written", file.display())).because(&error)
+        })?;
         Ok(place)
     }
 
@@ -152,9 +158,13 @@ fn options(home: &Path) -> Result<Options, Failure> {
 }
 
 fn next(demo: &args::Demo, output: Output) -> Result<(), Failure> {
-    let row = |label: &str, what: &str, why: &str| output.row(&Row::new(label).tone(Tone::Good).cell(what).cell(why));
+    let row = |label: &str, what: &str, why: &str| {
+        output.row(&Row::new(label).tone(Tone::Good).cell(what).cell(why))
+    };
     match &demo.keep {
-        Some(dir) => row("kept", &format!("cd {} && comms up", dir.display()), "the same domain, to go on with")?,
+        Some(dir) => {
+            row("kept", &format!("cd {} && comms up", dir.display()), "the same domain, to go on with")?
+        }
         None => row("next", "comms new library && cd library && comms up", "a domain of your own")?,
     }
     if demo.file.is_none() {

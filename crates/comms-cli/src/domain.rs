@@ -69,14 +69,21 @@ fn check(definition: &Definition, output: Output) -> Result<(), Failure> {
 fn explain(domain: &Domain, text: &str, output: Output) -> Result<(), Failure> {
     let name = find(domain, text)?;
     let explanation = domain.explain(&name).ok_or_else(|| unknown(domain, text))?;
-    if output.is_json() { output.json(&explained(&explanation)) } else { output.text(&explanation.to_string()) }
+    if output.is_json() {
+        output.json(&explained(&explanation))
+    } else {
+        output.text(&explanation.to_string())
+    }
 }
 
 fn explained(explanation: &Explanation) -> json::Explained {
     fn texts(names: &[impl ToString]) -> Vec<String> {
         names.iter().map(ToString::to_string).collect()
     }
-    let route = |route: &comms_domain::Route| json::Route { what: route.what.to_owned(), subject: route.subject.clone() };
+    let route = |route: &comms_domain::Route| json::Route {
+        what: route.what.to_owned(),
+        subject: route.subject.clone(),
+    };
     json::Explained {
         type_name: explanation.type_name.to_string(),
         kind: explanation.kind.as_str().to_owned(),
@@ -101,7 +108,8 @@ fn explained(explanation: &Explanation) -> json::Explained {
 }
 
 fn show(domain: &Domain, what: Option<Shown>, output: Output) -> Result<(), Failure> {
-    let kinds = [(Kind::Command, Shown::Commands), (Kind::Query, Shown::Queries), (Kind::Event, Shown::Events)];
+    let kinds =
+        [(Kind::Command, Shown::Commands), (Kind::Query, Shown::Queries), (Kind::Event, Shown::Events)];
     for (kind, shown) in kinds {
         if what.is_none_or(|what| what == shown) {
             for name in domain.types(kind) {
@@ -129,7 +137,8 @@ fn show_type(domain: &Domain, kind: Kind, name: &TypeName, output: Output) -> Re
         Kind::Event => (services(&|s| s.emits.contains(name)), services(&|s| s.observes.contains(name))),
     };
     let command = domain.commands.get(name);
-    let deadline = command.map(|spec| spec.deadline).or_else(|| domain.queries.get(name).map(|spec| spec.deadline));
+    let deadline =
+        command.map(|spec| spec.deadline).or_else(|| domain.queries.get(name).map(|spec| spec.deadline));
     let shown = json::ShownType {
         type_name: name.to_string(),
         kind: kind.as_str().to_owned(),
@@ -140,7 +149,9 @@ fn show_type(domain: &Domain, kind: Kind, name: &TypeName, output: Output) -> Re
         to,
     };
     let mut row = Row::new(kind.as_str()).cell(name.to_string());
-    if let Some(detail) = shown.delivery.clone().or_else(|| shown.entity.as_ref().map(|entity| format!("of {entity}"))) {
+    if let Some(detail) =
+        shown.delivery.clone().or_else(|| shown.entity.as_ref().map(|entity| format!("of {entity}")))
+    {
         row = row.cell(detail);
     }
     row = row.cell(format!("{} > {}", list(&shown.from), list(&shown.to)));
@@ -148,7 +159,9 @@ fn show_type(domain: &Domain, kind: Kind, name: &TypeName, output: Output) -> Re
 }
 
 fn show_service(name: &ServiceName, service: &comms_domain::Service, output: Output) -> Result<(), Failure> {
-    let names = |types: &std::collections::BTreeSet<TypeName>| types.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let names = |types: &std::collections::BTreeSet<TypeName>| {
+        types.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
     let shown = json::ShownService {
         service: name.to_string(),
         handles: names(&service.handles),
@@ -184,7 +197,8 @@ fn find(domain: &Domain, text: &str) -> Result<TypeName, Failure> {
 
 fn unknown(domain: &Domain, text: &str) -> Failure {
     let nearest = Kind::ALL.into_iter().find_map(|kind| domain.nearest(kind, text));
-    let failure = Failure::new(Exit::NotFound, format!("nothing is called {text} in the domain {}", domain.name));
+    let failure =
+        Failure::new(Exit::NotFound, format!("nothing is called {text} in the domain {}", domain.name));
     match nearest {
         Some(nearest) => failure.mend(format!("did you mean {nearest}?           comms domain show")),
         None => failure.mend("What there is: comms domain show"),

@@ -54,8 +54,9 @@ impl Fields {
             }
             let path: Vec<&str> = name.split('.').collect();
             if path.len() > LEVELS_MAX || path.iter().any(|part| part.is_empty()) {
-                return Err(Failure::usage(format!("{name} is not the name of a field"))
-                    .mend(format!("1 to {LEVELS_MAX} names with dots between them; deeper as JSON: field:='{{…}}'")));
+                return Err(Failure::usage(format!("{name} is not the name of a field")).mend(format!(
+                    "1 to {LEVELS_MAX} names with dots between them; deeper as JSON: field:='{{…}}'"
+                )));
             }
             fields.insert(&path, source).map_err(|taken| {
                 Failure::usage(format!("{name} is given twice")).mend(format!("{taken} has a value already"))
@@ -96,7 +97,9 @@ fn split(word: &str) -> Result<(&str, Source), Failure> {
         return Ok((name, Source::Json(value)));
     }
     let source = match text.strip_prefix('@') {
-        Some("") => return Err(Failure::usage(format!("{name}=@ names no file")).mend(format!("A field is {shape}"))),
+        Some("") => {
+            return Err(Failure::usage(format!("{name}=@ names no file")).mend(format!("A field is {shape}")));
+        }
         Some(file) => Source::File(file.into()),
         None if text == "-" => Source::Stdin,
         None => Source::Text(text.to_owned()),
@@ -115,7 +118,8 @@ mod tests {
 
     #[test]
     fn every_form_of_a_field() {
-        let fields = parse(&["title=A = b", "n:=[1, 2]", "file=@a/b.pdf", "rest=-", "empty=", "by.name=ada"]).unwrap();
+        let fields =
+            parse(&["title=A = b", "n:=[1, 2]", "file=@a/b.pdf", "rest=-", "empty=", "by.name=ada"]).unwrap();
         let by = Fields([("name".to_owned(), Field::Value(Source::Text("ada".into())))].into());
         let expected = [
             ("title", Field::Value(Source::Text("A = b".into()))),

@@ -621,6 +621,9 @@ mod tests {
             std::fs::write(path, &text).unwrap();
         }
         let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == text, "schemas/cli.schema.json is not what the code says; run: UPDATE_SCHEMAS=1 cargo test -p comms-cli");
+        assert!(
+            found == text,
+            "schemas/cli.schema.json is not what the code says; run: UPDATE_SCHEMAS=1 cargo test -p comms-cli"
+        );
     }
 }

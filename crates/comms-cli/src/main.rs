@@ -59,7 +59,8 @@ fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
     if let Some(folder) = &global.folder {
         std::env::set_current_dir(folder).map_err(|error| {
-            Failure::new(Exit::Config, format!("{} is not a folder to work in", folder.display())).because(&error)
+            Failure::new(Exit::Config, format!("{} is not a folder to work in", folder.display()))
+                .because(&error)
         })?;
     }
     let runtime = tokio::runtime::Runtime::new()

@@ -36,7 +36,8 @@ struct Label {
 impl Label {
     fn of(envelope: &Envelope, global: &Global) -> Result<Self, Failure> {
         let uuid = |text: &String| {
-            MsgId::parse_lenient(text).map_err(|error| Failure::usage(format!("{text} is not an id")).because(&error))
+            MsgId::parse_lenient(text)
+                .map_err(|error| Failure::usage(format!("{text} is not an id")).because(&error))
         };
         let pairs = envelope.pair.iter().map(|pair| match pair.split_once('=') {
             Some((key, value)) => Ok((key.to_owned(), value.to_owned())),

@@ -24,8 +24,14 @@ const TEMPLATES: [(&str, &str); 14] = [
     ("README.md", include_str!("../templates/README.md")),
     ("domain.toml", include_str!("../templates/domain.toml")),
     ("schemas/documents/AddDocument.json", include_str!("../templates/schemas/documents/AddDocument.json")),
-    ("schemas/documents/DocumentAdded.json", include_str!("../templates/schemas/documents/DocumentAdded.json")),
-    ("schemas/documents/FindDocuments.json", include_str!("../templates/schemas/documents/FindDocuments.json")),
+    (
+        "schemas/documents/DocumentAdded.json",
+        include_str!("../templates/schemas/documents/DocumentAdded.json"),
+    ),
+    (
+        "schemas/documents/FindDocuments.json",
+        include_str!("../templates/schemas/documents/FindDocuments.json"),
+    ),
     ("services/python/archive.py", include_str!("../templates/services/python/archive.py")),
     ("services/python/check_vectors.py", include_str!("../templates/services/python/check_vectors.py")),
     ("services/python/comms_local.py", include_str!("../templates/services/python/comms_local.py")),
@@ -72,8 +78,9 @@ fn domain_name(new: &args::New) -> Result<DomainName, Failure> {
         None => (folder_name(&new.dir), "the folder"),
     };
     text.parse().map_err(|_| {
-        Failure::usage(format!("{from} gives the domain the name {text:?}, which no domain can have"))
-            .mend("A name is 1 to 63 of a-z, 0-9, _ and -, and begins with a letter: comms new DIR --name NAME")
+        Failure::usage(format!("{from} gives the domain the name {text:?}, which no domain can have")).mend(
+            "A name is 1 to 63 of a-z, 0-9, _ and -, and begins with a letter: comms new DIR --name NAME",
+        )
     })
 }
 
@@ -90,10 +97,12 @@ pub(crate) fn make_empty(dir: &Path) -> Result<(), Failure> {
     };
     match found {
         Ok(None) => Ok(()),
-        Ok(Some(entry)) => Err(Failure::new(Exit::Usage, format!("{} is not empty", dir.display())).mend(format!(
-            "It holds {}. Name a folder that is not there yet; nothing was written.",
-            entry.file_name().to_string_lossy()
-        ))),
+        Ok(Some(entry)) => {
+            Err(Failure::new(Exit::Usage, format!("{} is not empty", dir.display())).mend(format!(
+                "It holds {}. Name a folder that is not there yet; nothing was written.",
+                entry.file_name().to_string_lossy()
+            )))
+        }
         Err(error) => {
             Err(Failure::failed(format!("{} cannot be used as a new folder", dir.display())).because(&error))
         }

@@ -44,18 +44,19 @@ impl Tone {
     }
 }
 
-/// One line for people: a word, then cells.
+/// One line for people: a word, then cells; and below it what there is to know of it, each on a line of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     tone: Tone,
     label: String,
     cells: Vec<String>,
+    details: Vec<(&'static str, String)>,
 }
 
 impl Row {
     /// A row that begins with this word.
     pub(crate) fn new(label: impl Into<String>) -> Self {
-        Self { tone: Tone::Plain, label: label.into(), cells: Vec::new() }
+        Self { tone: Tone::Plain, label: label.into(), cells: Vec::new(), details: Vec::new() }
     }
 
     /// Gives the row a meaning.
@@ -67,6 +68,12 @@ impl Row {
     /// Adds a cell.
     pub(crate) fn cell(mut self, cell: impl Into<String>) -> Self {
         self.cells.push(cell.into());
+        self
+    }
+
+    /// Adds a line below.
+    pub(crate) fn detail(mut self, name: &'static str, text: impl Into<String>) -> Self {
+        self.details.push((name, text.into()));
         self
     }
 
@@ -88,6 +95,12 @@ impl Row {
                 (false, _) => "\t",
             });
             text.push_str(cell);
+        }
+        for (name, detail) in &self.details {
+            text.push_str(&match terminal {
+                true => format!("\n{:LABEL_WIDTH$}   {name:LABEL_WIDTH$} {detail}", ""),
+                false => format!("\n\t{name}\t{detail}"),
+            });
         }
         text
     }
@@ -193,7 +206,8 @@ mod tests {
 
     #[test]
     fn sizes_read_as_people_say_them() {
-        let cases = [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (65536, "64.0 KiB"), (9_017_754, "8.6 MiB")];
+        let cases =
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (65536, "64.0 KiB"), (9_017_754, "8.6 MiB")];
         for (size, text) in cases {
             assert_eq!(bytes(size), text);
         }
@@ -214,5 +228,8 @@ mod tests {
         assert_eq!(row.print(true, false), "sent     id   412 B");
         assert_eq!(row.print(true, true), "\x1b[32msent    \x1b[0m id   412 B");
         assert_eq!(row.print(false, false), "sent\tid\t412 B");
+        let row = Row::new("sent").cell("by desk").detail("id", "0199");
+        assert_eq!(row.print(true, false), "sent     by desk\n           id       0199");
+        assert_eq!(row.print(false, false), "sent\tby desk\n\tid\t0199");
     }
 }

@@ -91,8 +91,7 @@ fn page_content(number: u32, noise: &mut Noise) -> Vec<u8> {
     content.set_font(Name(b"F"), 11.0);
     content.next_line(0.0, -2.0 * LINE_HEIGHT);
     for _ in 0..LINES {
-        let sentence =
-            format!("{} {} {}.", noise.pick(&SUBJECTS), noise.pick(&VERBS), noise.pick(&OBJECTS));
+        let sentence = format!("{} {} {}.", noise.pick(&SUBJECTS), noise.pick(&VERBS), noise.pick(&OBJECTS));
         content.show(Str(sentence.as_bytes()));
         content.next_line(0.0, -LINE_HEIGHT);
     }

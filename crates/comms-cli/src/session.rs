@@ -35,10 +35,11 @@ impl From<comms::Error> for Failure {
         let mut clauses = error.message().split("; ");
         let mut failure = Failure::new(exit, clauses.next().unwrap_or_default());
         failure = clauses.fold(failure, Failure::mend);
-        failure = failure.problems(error.problems().iter().map(|problem| json::Problem {
-            path: problem.path.clone(),
-            problem: problem.problem.clone(),
-        }));
+        failure =
+            failure.problems(error.problems().iter().map(|problem| json::Problem {
+                path: problem.path.clone(),
+                problem: problem.problem.clone(),
+            }));
         if error.may_have_happened() {
             failure = failure.mend("it may have happened: sending it again is safe only with the same --id");
         }

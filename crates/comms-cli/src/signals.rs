@@ -14,7 +14,9 @@ pub(crate) struct Signals {
 impl Signals {
     /// Takes both signals over.
     pub(crate) fn take() -> Result<Self, Failure> {
-        let take = |kind| signal(kind).map_err(|error| Failure::failed("signals cannot be taken over").because(&error));
+        let take = |kind| {
+            signal(kind).map_err(|error| Failure::failed("signals cannot be taken over").because(&error))
+        };
         Ok(Self { interrupt: take(SignalKind::interrupt())?, terminate: take(SignalKind::terminate())? })
     }
 

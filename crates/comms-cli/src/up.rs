@@ -59,8 +59,9 @@ pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
 }
 
 fn options(up: args::Up, home: &Path) -> Result<Options, Failure> {
-    let guard = Guard::this_executable()
-        .map_err(|error| Failure::new(Exit::Failed, "this program cannot find its own file").because(&error))?;
+    let guard = Guard::this_executable().map_err(|error| {
+        Failure::new(Exit::Failed, "this program cannot find its own file").because(&error)
+    })?;
     let mut options = Options::new(home, guard);
     options.nats = match up.nats {
         Some(url) => Nats::External { url },
@@ -70,7 +71,9 @@ fn options(up: args::Up, home: &Path) -> Result<Options, Failure> {
     options.name = up.name;
     options.bridge = match (up.leaf_listen, up.join, up.hub, up.join_key) {
         (Some(listen), ..) => Bridge::Hub { listen, leafs: up.leafs },
-        (None, Some(url), Some(hub), Some(seed_file)) => Bridge::Leaf { hub, url, seed_file, siblings: up.siblings },
+        (None, Some(url), Some(hub), Some(seed_file)) => {
+            Bridge::Leaf { hub, url, seed_file, siblings: up.siblings }
+        }
         _ => Bridge::None,
     };
     Ok(options)
@@ -80,7 +83,9 @@ fn options(up: args::Up, home: &Path) -> Result<Options, Failure> {
 fn wait(url: &str, home: &Path, output: Output) -> Result<(), Failure> {
     let accounts = home.join(".comms/nats/accounts.conf").display().to_string();
     let row = Row::new("accounts").tone(Tone::Warn).cell(accounts.clone());
-    let row = row.cell(format!("include this file in the configuration of {url} and reload it; the doors open when it is in force"));
+    let row = row.cell(format!(
+        "include this file in the configuration of {url} and reload it; the doors open when it is in force"
+    ));
     output.say(&json::Up::Waiting(json::Waiting { nats: url.to_owned(), accounts }), &row)
 }
 
@@ -108,7 +113,8 @@ fn describe(summary: &Summary, home: &Path, start: Instant, output: Output) -> R
         nats = nats.cell(files(&summary.folder.join("nats")));
     }
     output.row(&nats)?;
-    let http = Row::new("http").cell(address(&summary.http)).cell("content in and out, changes of the definition");
+    let http =
+        Row::new("http").cell(address(&summary.http)).cell("content in and out, changes of the definition");
     output.row(&http.cell(files(&summary.folder.join("content"))))?;
     for warning in &summary.warnings {
         let (label, text) = warning.split_once(' ').unwrap_or(("note", warning));

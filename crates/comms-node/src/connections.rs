@@ -152,8 +152,11 @@ pub(crate) async fn connect_to(
         url: urls.join(", "),
         source,
     };
-    let addresses: Vec<ServerAddr> =
-        urls.iter().map(|url| url.parse()).collect::<Result<_, _>>().map_err(|error| failed(Box::new(error)))?;
+    let addresses: Vec<ServerAddr> = urls
+        .iter()
+        .map(|url| url.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|error| failed(Box::new(error)))?;
     options.connect(addresses).await.map_err(|error| failed(Box::new(error)))
 }
 

@@ -167,7 +167,10 @@ mod tests {
         fs::write(context.join("AddDocument.json"), "{}").unwrap();
         fs::write(context.join("notes.txt"), "not a schema").unwrap();
         let sources = Sources::read(&file).unwrap();
-        assert_eq!(sources.schemas.into_iter().collect::<Vec<_>>(), [("documents/AddDocument.json".into(), "{}".into())]);
+        assert_eq!(
+            sources.schemas.into_iter().collect::<Vec<_>>(),
+            [("documents/AddDocument.json".into(), "{}".into())]
+        );
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Facts {
     /// Whether it has streams at all.
     pub has_jetstream: bool,
     /// Whether it shows its insides to whoever asks its monitor port.
-    pub monitor_port: Option<u16>,
+    pub open_monitor_port: bool,
     /// Whether browsers can reach it, from any origin.
     pub open_websocket: bool,
     /// Whether it is one of several.
@@ -45,10 +45,11 @@ struct Varz {
     server_name: String,
     version: String,
     config_digest: Option<String>,
+    /// Signed: -1 stands for one that the system chose.
     #[serde(default)]
-    http_port: u16,
+    http_port: i32,
     #[serde(default)]
-    https_port: u16,
+    https_port: i32,
     #[serde(default)]
     cluster: Cluster,
     #[serde(default)]
@@ -65,7 +66,7 @@ struct Cluster {
 #[derive(Deserialize, Default)]
 struct Websocket {
     #[serde(default)]
-    port: u16,
+    port: i32,
     #[serde(default)]
     same_origin: bool,
     #[serde(default)]
@@ -90,7 +91,8 @@ impl Facts {
         // By its id, since in a cluster every server would answer the general question.
         let subject = format!("$SYS.REQ.SERVER.{}.VARZ", system.server_info().server_id);
         let asked = timeout(ANSWER_WITHIN, system.request(subject, Vec::new().into()));
-        let message = asked.await.map_err(|late| failed(late.into()))?.map_err(|error| failed(error.into()))?;
+        let message =
+            asked.await.map_err(|late| failed(late.into()))?.map_err(|error| failed(error.into()))?;
         Facts::read(&message.payload).map_err(failed)
     }
 
@@ -105,8 +107,10 @@ impl Facts {
         Ok(Facts {
             is_syncing: varz.jetstream.config.as_ref().is_some_and(|config| config.sync_always),
             has_jetstream: varz.jetstream.config.is_some(),
-            monitor_port: [varz.http_port, varz.https_port].into_iter().find(|port| *port != 0),
-            open_websocket: websocket.port != 0 && !websocket.same_origin && websocket.allowed_origins.is_empty(),
+            open_monitor_port: varz.http_port != 0 || varz.https_port != 0,
+            open_websocket: websocket.port != 0
+                && !websocket.same_origin
+                && websocket.allowed_origins.is_empty(),
             is_clustered: varz.cluster.name.is_some(),
             server: varz.server_name,
             version: varz.version,
@@ -123,11 +127,11 @@ mod tests {
     fn what_is_not_said_counts_as_not_promised() {
         let facts = Facts::read(br#"{"server":{},"data":{"server_name":"s","version":"2.15.1"}}"#).unwrap();
         assert!(!facts.is_syncing && !facts.has_jetstream && facts.configuration.is_none());
-        let lax = br#"{"data":{"server_name":"s","version":"2.15.1","http_port":8222,"websocket":{"port":80},
+        let lax = br#"{"data":{"server_name":"s","version":"2.15.1","http_port":-1,"websocket":{"port":80},
             "jetstream":{"config":{"sync_interval":120000000000}},"cluster":{"name":"c"}}}"#;
         let lax = Facts::read(lax).unwrap();
         assert!(!lax.is_syncing && lax.has_jetstream && lax.open_websocket && lax.is_clustered);
-        assert_eq!(lax.monitor_port, Some(8222));
+        assert!(lax.open_monitor_port);
     }
 
     #[test]

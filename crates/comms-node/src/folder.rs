@@ -138,9 +138,11 @@ impl Folder {
     pub fn read_node_file(&self) -> Result<Option<NodeFile>, Error> {
         let path = self.node_file();
         let Some(text) = read_small(&path)? else { return Ok(None) };
-        serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|error| Error::Malformed { path, expected: "what a node writes when it is ready", why: error.to_string() })
+        serde_json::from_str(&text).map(Some).map_err(|error| Error::Malformed {
+            path,
+            expected: "what a node writes when it is ready",
+            why: error.to_string(),
+        })
     }
 }
 
@@ -168,9 +170,12 @@ impl Held {
     fn name(&self, given: Option<&NodeName>) -> Result<NodeName, Error> {
         let path = self.folder.node().join("name");
         if let Some(text) = read_small(&path)? {
-            let kept: NodeName = text.trim().parse().map_err(|error: comms_domain::NodeNameError| {
-                Error::Malformed { path: path.clone(), expected: "the name of this node", why: error.to_string() }
-            })?;
+            let kept: NodeName =
+                text.trim().parse().map_err(|error: comms_domain::NodeNameError| Error::Malformed {
+                    path: path.clone(),
+                    expected: "the name of this node",
+                    why: error.to_string(),
+                })?;
             return match given {
                 Some(given) if *given != kept => {
                     Err(Error::NameKept { kept: kept.to_string(), given: given.to_string() })
@@ -186,8 +191,11 @@ impl Held {
     fn secret(&self) -> Result<Secret, Error> {
         let path = self.folder.node().join("secret");
         if let Some(text) = read_small(&path)? {
-            return Secret::from_hex(text.trim())
-                .ok_or(Error::Malformed { path, expected: "32 bytes in hexadecimal digits", why: String::from("it is something else") });
+            return Secret::from_hex(text.trim()).ok_or(Error::Malformed {
+                path,
+                expected: "32 bytes in hexadecimal digits",
+                why: String::from("it is something else"),
+            });
         }
         let secret = Secret::random();
         // Synced, because the names of consumers, and with them their places in the log, come from it.

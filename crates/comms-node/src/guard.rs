@@ -41,7 +41,11 @@ impl Guard {
     /// The executable that is running now, with [`SUBCOMMAND`] as its first argument.
     pub fn this_executable() -> io::Result<Guard> {
         // The link stays right when the file behind it is replaced while the node runs, as an update does.
-        let program = if cfg!(target_os = "linux") { PathBuf::from("/proc/self/exe") } else { std::env::current_exe()? };
+        let program = if cfg!(target_os = "linux") {
+            PathBuf::from("/proc/self/exe")
+        } else {
+            std::env::current_exe()?
+        };
         Ok(Guard::new(program, [SUBCOMMAND]))
     }
 
@@ -88,7 +92,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn guarded(args: impl IntoIterator<Item = OsString>) -> io::Result<u8> {
-    let usage = || io::Error::new(io::ErrorKind::InvalidInput, "expected: PARENT become|stay PROGRAM ARGUMENT…");
+    let usage =
+        || io::Error::new(io::ErrorKind::InvalidInput, "expected: PARENT become|stay PROGRAM ARGUMENT…");
     let mut args = args.into_iter();
     let parent: i32 = args.next().and_then(|pid| pid.to_str()?.parse().ok()).ok_or_else(usage)?;
     let manner = args.next().ok_or_else(usage)?;

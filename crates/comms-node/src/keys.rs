@@ -85,9 +85,11 @@ impl Keys {
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(self.users.iter().map(|((account, name), key)| {
-                (format!("{}/{name}", account.as_str()), &key.public)
-            }))
+            .entries(
+                self.users
+                    .iter()
+                    .map(|((account, name), key)| (format!("{}/{name}", account.as_str()), &key.public)),
+            )
             .finish()
     }
 }
@@ -126,11 +128,13 @@ fn load_or_make_key(path: &Path) -> Result<UserKey, Error> {
 
 fn load_or_make_token(path: &Path) -> Result<SecretText, Error> {
     match read_secret(path)? {
-        Some(text) => Secret::from_hex(text.trim()).map(|secret| secret.to_hex()).ok_or_else(|| Error::Malformed {
-            path: path.to_owned(),
-            expected: "64 hexadecimal digits",
-            why: String::from("it is something else"),
-        }),
+        Some(text) => {
+            Secret::from_hex(text.trim()).map(|secret| secret.to_hex()).ok_or_else(|| Error::Malformed {
+                path: path.to_owned(),
+                expected: "64 hexadecimal digits",
+                why: String::from("it is something else"),
+            })
+        }
         None => {
             let token = Secret::random().to_hex();
             write_secret(path, token.as_str())?;

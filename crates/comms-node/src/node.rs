@@ -295,8 +295,8 @@ fn leaf_seed(place: &Place, seed_file: &Path) -> Result<(), Error> {
 
 fn content(folder: &Path, current: &Current) -> Result<(Blocks, Arc<Access>), Error> {
     let opened = |e: comms_store::Error| Error::Request { doing: format!("open the content in {}", folder.display()), source: Box::new(e) };
-    let blocks = Blocks::open(folder).map_err(opened)?;
-    let grants = Grants::open(folder).map_err(opened)?;
+    let blocks = Blocks::open(&folder.join("blocks")).map_err(opened)?;
+    let grants = Grants::open(&folder.join("grants")).map_err(opened)?;
     Ok((blocks.clone(), Arc::new(Access::new(current.clone(), blocks, grants))))
 }
 

@@ -123,7 +123,10 @@ mod tests {
         for consumer in &layout.consumers {
             let info: jetstream::consumer::PushConsumer =
                 jetstream.get_consumer_from_stream(&consumer.name, &consumer.stream).await.unwrap();
-            found.push((consumer.purpose.word().to_owned(), info.cached_info().config.filter_subjects.clone()));
+            found.push((
+                consumer.purpose.word().to_owned(),
+                info.cached_info().config.filter_subjects.clone(),
+            ));
         }
         found
     }
@@ -137,7 +140,8 @@ mod tests {
         assert_eq!(report.created.len(), fixture.layout().streams.len() + fixture.layout().consumers.len());
 
         let events = jetstream.get_stream(&fixture.layout().streams[0].name).await.unwrap();
-        let watcher = jetstream::consumer::pull::Config { name: Some("a-watcher".into()), ..Default::default() };
+        let watcher =
+            jetstream::consumer::pull::Config { name: Some("a-watcher".into()), ..Default::default() };
         events.create_consumer(watcher).await.unwrap();
 
         let again = apply(&jetstream, fixture.layout()).await.unwrap();
@@ -210,7 +214,10 @@ mod tests {
         let report = apply(&jetstream, &swapped).await.unwrap();
         assert_eq!(report.updated.len(), 2, "{report:?}");
         let found = filters(&jetstream, &swapped).await;
-        assert!(found.contains(&("command".into(), vec!["library.command.documents.Move.*".into()])), "{found:?}");
+        assert!(
+            found.contains(&("command".into(), vec!["library.command.documents.Move.*".into()])),
+            "{found:?}"
+        );
 
         let gathered = fixture.layout_of(&toml(&format!("{mv}, {add}"), ""));
         let report = apply(&jetstream, &gathered).await.unwrap();

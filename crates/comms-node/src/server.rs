@@ -47,6 +47,8 @@ const RELOAD_FAILED: &str = "Failed to reload server configuration";
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// One try to connect while the server comes up. On loopback it takes milliseconds or fails at once.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// How often a server that lets the node in is asked about itself before its answer counts as wrong.
+const FACTS_TRIES: u32 = 3;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -292,16 +294,23 @@ async fn answers(
         sleep(pace.next_pause()).await;
     };
     let url = url(spec.listen, port);
-    loop {
+    let system = loop {
         let connecting =
             connections::connect(&url, Account::Sys, keys.own(Account::Sys), "system", Lifetime::Lasting);
-        if let Ok(Ok(system)) = timeout(CONNECT_WITHIN, connecting).await
-            && Facts::ask(&system).await.is_ok()
-        {
-            return Ok((port, system));
+        if let Ok(Ok(system)) = timeout(CONNECT_WITHIN, connecting).await {
+            break system;
         }
         sleep(pace.next_pause()).await;
+    };
+    let mut tries = 1;
+    while let Err(error) = Facts::ask(&system).await {
+        if tries == FACTS_TRIES {
+            return Err(error);
+        }
+        tries += 1;
+        sleep(pace.next_pause()).await;
     }
+    Ok((port, system))
 }
 
 /// Where a server that listens on `listen` is reached from this machine.

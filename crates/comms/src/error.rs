@@ -169,6 +169,7 @@ impl From<Refusal> for Error {
             RefusalKind::Busy => ErrorKind::Busy,
             RefusalKind::Unavailable => ErrorKind::Unavailable,
             RefusalKind::NotFound => ErrorKind::NotFound,
+            RefusalKind::Rejected => ErrorKind::Rejected,
             RefusalKind::Internal => ErrorKind::Internal,
         };
         Self(Box::new(Inner {

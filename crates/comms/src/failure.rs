@@ -61,7 +61,7 @@ impl Failure {
     /// What somebody who asked a query, and waits, is told.
     pub(crate) fn into_refusal(self) -> Refusal {
         let kind = match self.decision {
-            Decision::Reject => RefusalKind::Invalid,
+            Decision::Reject => RefusalKind::Rejected,
             Decision::Again | Decision::After(_) => RefusalKind::Unavailable,
             Decision::Bury => RefusalKind::Internal,
         };

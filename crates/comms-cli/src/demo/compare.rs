@@ -22,21 +22,22 @@ pub(super) struct Same {
 /// # Errors
 /// In words: where they differ, or what could not be read.
 pub(super) async fn compare(fetched: impl AsyncRead + Unpin, file: &Path) -> Result<Same, String> {
-    let original = tokio::fs::File::open(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
+    let original =
+        tokio::fs::File::open(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
     let mut original = BufReader::with_capacity(PIECE_BYTES, original);
     let mut fetched = BufReader::with_capacity(PIECE_BYTES, fetched);
     let (mut hash, mut bytes) = (Context::new(&SHA256), 0);
     let mut expected = vec![0; PIECE_BYTES];
     let mut found = vec![0; PIECE_BYTES];
     loop {
-        let count = original.read(&mut expected).await.map_err(|error| format!("{}: {error}", file.display()))?;
+        let count =
+            original.read(&mut expected).await.map_err(|error| format!("{}: {error}", file.display()))?;
         if count == 0 {
             break;
         }
-        fetched
-            .read_exact(&mut found[..count])
-            .await
-            .map_err(|error| format!("what was fetched ends between byte {bytes} and {}: {error}", bytes + count as u64))?;
+        fetched.read_exact(&mut found[..count]).await.map_err(|error| {
+            format!("what was fetched ends between byte {bytes} and {}: {error}", bytes + count as u64)
+        })?;
         if let Some(at) = (0..count).find(|&at| expected[at] != found[at]) {
             return Err(format!("byte {} differs", bytes + at as u64));
         }
@@ -62,7 +63,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_same_is_the_same() {
-        let original: Vec<u8> = (0..3 * PIECE_BYTES + 17).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+        let original: Vec<u8> =
+            (0..3 * PIECE_BYTES + 17).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
         let same = against(&original, &original).await.unwrap();
         assert_eq!(same.bytes, original.len() as u64);
         let empty = against(b"", b"").await.unwrap();

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use comms::{
-    Caused, Cid, CommandContext, Comms, Content, ErrorKind, EventContext, Failure as Unhandled, MsgId, Recorded,
-    Running, Sent, ServiceName,
+    Caused, Cid, CommandContext, Comms, Content, ErrorKind, EventContext, Failure as Unhandled, MsgId,
+    Recorded, Running, Sent, ServiceName,
 };
 use comms_msg::Subject;
 use comms_node::folder::FOLDER;
@@ -85,7 +85,7 @@ pub(super) async fn play(home: &Path, document: &Document, output: Output) -> Re
     let start = Instant::now();
     let file = content(&desk, document).await?;
     let sent = desk.send(AddDocument { title: "Annual report".into(), file }).owner(OWNER).await?;
-    say_sent(&desk, &sent, start.elapsed(), output)?;
+    say_sent(&desk, &sent, document, start.elapsed(), output)?;
     let outcome = sent.outcome().await?.done()?;
     let known = start.elapsed();
 
@@ -98,12 +98,17 @@ pub(super) async fn play(home: &Path, document: &Document, output: Output) -> Re
     let seen = arrived(&mut was_heard, "indexer did not hear of the document").await?;
     let cid = say_heard(&seen, event, seen.at - start, output)?;
     // Reading has a bound of its own: content that does not move for long is an error.
-    let fetched = was_fetched.recv().await.ok_or_else(|| Failure::failed("indexer ended before it was done"))?;
+    let fetched =
+        was_fetched.recv().await.ok_or_else(|| Failure::failed("indexer ended before it was done"))?;
     say_fetched(&fetched, cid, document, output)?;
     deny(&visitor, cid, output).await?;
-    let row = Row::new("done").tone(Tone::Good).cell("desk knows the outcome: done, 1 event");
-    let ended = json::Ended { id: sent.id.to_string(), reason: None, tries: outcome.tries, ms: milliseconds(known) };
-    output.say(&json::Demo::Done(ended), &row.cell(format!("{} after it began to send", span(known))))?;
+    let row = Row::new("done")
+        .tone(Tone::Good)
+        .cell("desk knows the outcome: done, one event caused")
+        .cell(format!("{} after it began", span(known)));
+    let ended =
+        json::Ended { id: sent.id.to_string(), reason: None, tries: outcome.tries, ms: milliseconds(known) };
+    output.say(&json::Demo::Done(ended), &row)?;
 
     archive.stop().await?;
     indexer.stop().await?;
@@ -164,15 +169,18 @@ async fn arrived<T>(from: &mut mpsc::Receiver<T>, otherwise: &str) -> Result<T, 
     seen.ok_or_else(|| Failure::failed(format!("{otherwise} within {}", span(ARRIVES_WITHIN))))
 }
 
-fn say_sent(desk: &Comms, sent: &Sent, took: Duration, output: Output) -> Result<(), Failure> {
+fn say_sent(
+    desk: &Comms,
+    sent: &Sent,
+    document: &Document,
+    took: Duration,
+    output: Output,
+) -> Result<(), Failure> {
     let subject = Subject::Command {
         domain: desk.domain().clone(),
         type_name: "documents.AddDocument".parse().expect("it is the name of a type"),
         sender: desk.service().clone(),
     };
-    let row = Row::new("sent").cell("desk sent a command; it is on disk, and its document left it on the way");
-    let row = row.cell(subject.to_string()).cell(sent.id.to_string());
-    let row = row.cell(format!("message {}", bytes(sent.bytes as u64))).cell(span(took));
     let said = json::DemoSent {
         service: desk.service().to_string(),
         id: sent.id.to_string(),
@@ -181,14 +189,28 @@ fn say_sent(desk: &Comms, sent: &Sent, took: Duration, output: Output) -> Result
         bytes: sent.bytes as u64,
         ms: milliseconds(took),
     };
+    let row = Row::new("sent")
+        .cell("desk sent a command with the document in it; both are on disk")
+        .cell(span(took))
+        .detail("subject", said.subject.clone())
+        .detail("sender", said.service.clone())
+        .detail("id", said.id.clone())
+        .detail("sizes", format!("message {}, document {}", bytes(said.bytes), bytes(document.bytes)));
     output.say(&json::Demo::Sent(said), &row)
 }
 
 fn say_handled(handled: &Handled, after: Duration, output: Output) -> Result<(), Failure> {
     let sender = handled.sender.as_ref().map(ToString::to_string).unwrap_or_default();
-    let row = Row::new("handled").cell(format!("archive got it from {sender} and answered with an event"));
-    let said = json::DemoHandled { service: "archive".into(), id: handled.id.to_string(), sender, ms: milliseconds(after) };
-    output.say(&json::Demo::Handled(said), &row.cell(format!("{} after desk began", span(after))))
+    let row = Row::new("handled")
+        .cell(format!("archive got it from {sender} and answered with an event"))
+        .cell(format!("{} after desk began", span(after)));
+    let said = json::DemoHandled {
+        service: "archive".into(),
+        id: handled.id.to_string(),
+        sender,
+        ms: milliseconds(after),
+    };
+    output.say(&json::Demo::Handled(said), &row)
 }
 
 fn say_kept(desk: &Comms, event: &Caused, output: Output) -> Result<(), Failure> {
@@ -197,26 +219,25 @@ fn say_kept(desk: &Comms, event: &Caused, output: Output) -> Result<(), Failure>
         entity: event.entity.clone(),
         type_name: event.type_name.clone(),
     };
-    let row = Row::new("kept").cell("the event is in the log").cell(subject.to_string()).cell(event.id.to_string());
     let said = json::DemoKept {
         id: event.id.to_string(),
         subject: subject.to_string(),
         position: event.position.to_string(),
         cid: event.cid.to_string(),
     };
-    output.say(&json::Demo::Kept(said), &row.cell(format!("position {}", event.position)))
+    let row = Row::new("kept")
+        .cell("the event is in the log, and so is the command's outcome")
+        .detail("subject", said.subject.clone())
+        .detail("sender", "archive")
+        .detail("id", said.id.clone())
+        .detail("position", said.position.clone());
+    output.say(&json::Demo::Kept(said), &row)
 }
 
 fn say_heard(heard: &Heard, kept: &Caused, after: Duration, output: Output) -> Result<Option<Cid>, Failure> {
     if heard.id != kept.id {
         return Err(Failure::failed(format!("indexer heard {}, and the log has {}", heard.id, kept.id)));
     }
-    let size = format!("message {}", bytes(heard.bytes as u64));
-    let row = Row::new("heard").cell("indexer, which only listens, got the event").cell(size);
-    let row = row.cell(match &heard.link {
-        Some(cid) => format!("in it, for the document: {cid}"),
-        None => "the document is small and still in it".to_owned(),
-    });
     let said = json::DemoHeard {
         service: "indexer".into(),
         id: heard.id.to_string(),
@@ -224,24 +245,35 @@ fn say_heard(heard: &Heard, kept: &Caused, after: Duration, output: Output) -> R
         link: heard.link.map(|cid| cid.to_string()),
         ms: milliseconds(after),
     };
-    output.say(&json::Demo::Heard(said), &row.cell(format!("{} after desk began", span(after))))?;
+    let row = Row::new("heard")
+        .cell("indexer, which only listens, got the small event")
+        .cell(format!("{} after desk began", span(after)))
+        .detail("size", format!("message {}", bytes(said.bytes)));
+    let row = match &said.link {
+        Some(cid) => row.detail("document", format!("{cid}, as IPFS names it")),
+        None => row.detail("document", "small enough to be still in it"),
+    };
+    output.say(&json::Demo::Heard(said), &row)?;
     Ok(heard.link)
 }
 
-fn say_fetched(fetched: &Fetched, cid: Option<Cid>, document: &Document, output: Output) -> Result<(), Failure> {
+fn say_fetched(
+    fetched: &Fetched,
+    cid: Option<Cid>,
+    document: &Document,
+    output: Output,
+) -> Result<(), Failure> {
     let same = match &fetched.same {
         Ok(same) if same.bytes == document.bytes => same,
         Ok(same) => {
-            let message = format!("the document has {} bytes, and {} were compared", document.bytes, same.bytes);
+            let message =
+                format!("the document has {} bytes, and {} were compared", document.bytes, same.bytes);
             return Err(Failure::failed(message));
         }
         Err(difference) => {
             return Err(Failure::failed("what indexer fetched is not the document").mend(difference.clone()));
         }
     };
-    let how = if cid.is_some() { "indexer fetched it by its CID" } else { "indexer has it from the event" };
-    let row = Row::new("compared").tone(Tone::Good).cell(format!("{how}, and every byte is right"));
-    let row = row.cell(format!("{} bytes", same.bytes)).cell(format!("sha256 {}", same.sha256)).cell(span(fetched.took));
     let said = json::DemoFetched {
         service: "indexer".into(),
         cid: cid.map(|cid| cid.to_string()),
@@ -249,6 +281,14 @@ fn say_fetched(fetched: &Fetched, cid: Option<Cid>, document: &Document, output:
         sha256: same.sha256.clone(),
         ms: milliseconds(fetched.took),
     };
+    let how =
+        if cid.is_some() { "fetched the document by its CID" } else { "has the document from the event" };
+    let row = Row::new("fetched")
+        .tone(Tone::Good)
+        .cell(format!("indexer {how} and compared it: every byte is right"))
+        .cell(span(fetched.took))
+        .detail("size", format!("{} bytes", same.bytes))
+        .detail("sha256", same.sha256.clone());
     output.say(&json::Demo::Fetched(said), &row)
 }
 
@@ -263,7 +303,9 @@ async fn deny(visitor: &Comms, cid: Option<Cid>, output: Output) -> Result<(), F
         Ok(_) => return Err(Failure::failed("visitor was given a document that is not for it")),
     }
     let answer = "not here, or not yours to read";
-    let row = Row::new("denied").cell("visitor asked for the same CID").cell(format!("{answer}: {cid}"));
+    let row = Row::new("denied")
+        .cell("visitor, which has nothing to do with documents, asked for it too")
+        .detail("answer", format!("{answer}: {cid}"));
     let said = json::DemoDenied { service: "visitor".into(), cid: cid.to_string(), answer: answer.into() };
     output.say(&json::Demo::Denied(said), &row)
 }

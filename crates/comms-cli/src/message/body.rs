@@ -33,8 +33,9 @@ pub(crate) async fn assemble(fields: &Fields, type_name: &TypeName, comms: &Comm
     let terms = if has_files(fields) { Terms::of(type_name) } else { Terms::default() };
     let mut assembly = Assembly { comms, type_name, terms, offloaded: Vec::new() };
     let ipld = assembly.fields(fields, "").await?;
-    let node = Node::from_ipld(&ipld)
-        .map_err(|error| Failure::usage(format!("these fields cannot be the body of {type_name}")).because(&error))?;
+    let node = Node::from_ipld(&ipld).map_err(|error| {
+        Failure::usage(format!("these fields cannot be the body of {type_name}")).because(&error)
+    })?;
     Ok(Body { node, offloaded: assembly.offloaded })
 }
 
@@ -62,10 +63,13 @@ impl Assembly<'_> {
                 Field::Below(below) => Box::pin(self.fields(below, &path)).await?,
                 Field::Value(From::Text(text)) => Ipld::String(text.clone()),
                 Field::Value(From::Json(value)) => Node::from_value(value)
-                    .map_err(|error| Failure::usage(format!("{name} cannot be in a message")).because(&error))?
+                    .map_err(|error| {
+                        Failure::usage(format!("{name} cannot be in a message")).because(&error)
+                    })?
                     .to_ipld(),
                 Field::Value(From::File(file)) => {
-                    let reader = tokio::fs::File::open(file).await.map_err(|error| unreadable(file, &error))?;
+                    let reader =
+                        tokio::fs::File::open(file).await.map_err(|error| unreadable(file, &error))?;
                     self.content(reader, file, &path).await?
                 }
                 Field::Value(From::Stdin) => self.content(tokio::io::stdin(), Path::new("-"), &path).await?,
@@ -110,7 +114,8 @@ fn text(bytes: Vec<u8>, is_whole: bool, file: &Path, path: &str) -> Result<Ipld,
             .mend("Text is part of the message; what is large is content, in a field of bytes"));
     }
     String::from_utf8(bytes).map(Ipld::String).map_err(|error| {
-        Failure::usage(format!("{} is not text, which {path} is", file.display())).because(&error.utf8_error())
+        Failure::usage(format!("{} is not text, which {path} is", file.display()))
+            .because(&error.utf8_error())
     })
 }
 

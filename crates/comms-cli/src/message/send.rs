@@ -27,8 +27,11 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
     let start = Instant::now();
     let sending = labelled!(comms.raw().send(name.clone(), body.node), label);
     let sent = sending.await.map_err(|error| refused(error, Kind::Command, &name, global))?;
-    let subject =
-        Subject::Command { domain: comms.domain().clone(), type_name: name.clone(), sender: comms.service().clone() };
+    let subject = Subject::Command {
+        domain: comms.domain().clone(),
+        type_name: name.clone(),
+        sender: comms.service().clone(),
+    };
     let (cid, position, bytes) = match &sent {
         RawSent::Sent(sent) => (Some(sent.cid), Some(sent.position), sent.bytes),
         RawSent::Told(told) => (None, None, told.bytes),
@@ -63,12 +66,21 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
     tell(&outcome, &label, &name, start, output)
 }
 
-fn tell(outcome: &Outcome, label: &Label, name: &TypeName, start: Instant, output: Output) -> Result<(), Failure> {
+fn tell(
+    outcome: &Outcome,
+    label: &Label,
+    name: &TypeName,
+    start: Instant,
+    output: Output,
+) -> Result<(), Failure> {
     let took = start.elapsed();
     for event in &outcome.events {
         let row = Row::new("caused").cell(event.id.to_string()).cell(event.type_name.to_string());
         let row = row.cell(event.entity.to_string()).cell(format!("position {}", event.position));
-        output.say(&json::Send::Caused(caused(event, milliseconds(took))), &row.cell(format!("+{}", span(took))))?;
+        output.say(
+            &json::Send::Caused(caused(event, milliseconds(took))),
+            &row.cell(format!("+{}", span(took))),
+        )?;
     }
     let ended = |reason: Option<&str>| json::Ended {
         id: label.id.to_string(),

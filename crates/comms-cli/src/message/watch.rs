@@ -73,7 +73,8 @@ fn print(event: &Recorded<Body>, output: Output) -> Result<(), Failure> {
         text.truncate(end);
         text.push('…');
     }
-    let row = Row::new("event").cell(said.type_name).cell(said.entity).cell(format!("position {}", said.position));
+    let row =
+        Row::new("event").cell(said.type_name).cell(said.entity).cell(format!("position {}", said.position));
     output.row(&row.cell(said.owner).cell(text))
 }
 
@@ -96,8 +97,9 @@ fn from(text: &str) -> Result<WatchFrom, Failure> {
     }
     let day = || Timestamp::parse_lenient(&format!("{text}T00:00:00Z"));
     Timestamp::parse_lenient(text).or_else(|_| day()).map(WatchFrom::Time).map_err(|_| {
-        Failure::usage(format!("{text} is not a place to begin at"))
-            .mend("new, start, a position such as 17@k3f9x2aa, a day such as 2026-11-01, or 2026-11-01T10:00:00Z")
+        Failure::usage(format!("{text} is not a place to begin at")).mend(
+            "new, start, a position such as 17@k3f9x2aa, a day such as 2026-11-01, or 2026-11-01T10:00:00Z",
+        )
     })
 }
 
@@ -116,8 +118,11 @@ fn types(patterns: &[String], domain: Option<&Domain>, global: &Global) -> Resul
             continue;
         }
         let Some(domain) = domain else {
-            return Err(Failure::new(Exit::Config, format!("which events {pattern} means cannot be told from here"))
-                .mend("Name the types, or run this in the folder of the domain"));
+            return Err(Failure::new(
+                Exit::Config,
+                format!("which events {pattern} means cannot be told from here"),
+            )
+            .mend("Name the types, or run this in the folder of the domain"));
         };
         let observed = observed(domain, global);
         let before = found.len();
@@ -126,8 +131,11 @@ fn types(patterns: &[String], domain: Option<&Domain>, global: &Global) -> Resul
             let speaker = global.speaker();
             let all: Vec<&str> = observed.iter().map(|name| name.as_str()).collect();
             let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
-            return Err(Failure::new(Exit::NotFound, format!("{pattern} means no event that {speaker} may observe"))
-                .mend(format!("{speaker} observes: {all}")));
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("{pattern} means no event that {speaker} may observe"),
+            )
+            .mend(format!("{speaker} observes: {all}")));
         }
     }
     found.sort();

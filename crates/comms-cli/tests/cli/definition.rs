@@ -11,7 +11,11 @@ fn a_mistake_is_named_with_its_place_and_its_mend() {
     let (_place, folder) = library();
     let path = folder.join("domain.toml");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("sends = [\"documents.AddDocument\"]", "sends = [\"documents.AddDocumnt\"]")).unwrap();
+    fs::write(
+        &path,
+        text.replace("sends = [\"documents.AddDocument\"]", "sends = [\"documents.AddDocumnt\"]"),
+    )
+    .unwrap();
     let ran = comms(&folder, &["domain", "check"]);
     assert!(ran.out.starts_with("domain.toml:"), "{ran:?}");
     assert!(ran.out.contains("documents.AddDocumnt") && ran.out.contains("documents.AddDocument"), "{ran:?}");

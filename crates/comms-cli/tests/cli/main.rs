@@ -4,7 +4,11 @@
 
 mod binary;
 mod definition;
+mod demo;
 mod new;
+mod node;
 mod pdf;
+mod readme;
+mod running;
 mod shapes;
 mod usage;

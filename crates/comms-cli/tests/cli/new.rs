@@ -83,7 +83,10 @@ fn the_service_in_rust_finds_the_library_it_was_made_with() {
     let (_place, folder) = library();
     let manifest = fs::read_to_string(folder.join("services/rust/Cargo.toml")).unwrap();
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../comms").canonicalize().unwrap();
-    assert!(manifest.contains(&format!("comms = {{ path = {:?} }}", library.to_str().unwrap())), "{manifest}");
+    assert!(
+        manifest.contains(&format!("comms = {{ path = {:?} }}", library.to_str().unwrap())),
+        "{manifest}"
+    );
     // Its own workspace, so that it builds inside another one, too.
     assert!(manifest.contains("\n[workspace]\n"), "{manifest}");
 }
@@ -97,6 +100,18 @@ fn the_scripts_in_python_are_python() {
     compile.args(files(&folder).into_iter().filter(|file| file.extension().is_some_and(|e| e == "py")));
     let compiled = compile.output().unwrap();
     assert!(compiled.status.success(), "{compiled:?}");
+}
+
+/// `check_vectors.py` compares them with what the services in Python compute.
+#[test]
+fn the_golden_vectors_are_what_python_computes() {
+    let (_place, folder) = library();
+    let python = std::env::var_os("COMMS_PYTHON").unwrap_or_else(|| "python3".into());
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/vectors/msg.json");
+    let mut check = Command::new(python);
+    check.arg("-B").arg(folder.join("services/python/check_vectors.py")).arg(vectors);
+    let checked = check.output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -15,7 +15,8 @@ fn the_document_is_whole_by_its_own_table() {
     assert!(pdf.len() >= BYTES_MIN, "{} bytes", pdf.len());
     assert!(pdf.starts_with(b"%PDF-1.") && pdf.ends_with(b"%%EOF"));
     let tail = String::from_utf8_lossy(&pdf[pdf.len() - 64..]).into_owned();
-    let table: usize = tail.split("startxref").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let table: usize =
+        tail.split("startxref").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
     let text = String::from_utf8_lossy(&pdf[table..]).into_owned();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("xref"));
@@ -24,7 +25,10 @@ fn the_document_is_whole_by_its_own_table() {
     for (number, line) in lines.by_ref().take(entries).enumerate().skip(1) {
         let offset: usize = line[..10].parse().unwrap();
         let object = &pdf[offset..];
-        assert!(object.starts_with(format!("{number} 0 obj").as_bytes()), "object {number} is not at {offset}");
+        assert!(
+            object.starts_with(format!("{number} 0 obj").as_bytes()),
+            "object {number} is not at {offset}"
+        );
         let head = String::from_utf8_lossy(&object[..object.len().min(120)]).into_owned();
         pages += usize::from(head.contains("/Type /Page\n"));
     }

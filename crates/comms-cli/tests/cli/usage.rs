@@ -10,7 +10,14 @@ fn help_names_every_command_and_exit_code() {
     for word in ["up", "new", "demo", "send", "ask", "publish", "watch", "put", "get", "domain", "version"] {
         assert!(help.contains(&format!("\n  {word} ")), "{word}: {help}");
     }
-    for word in ["3 refused", "4 not found or not allowed", "5 no answer in time", "64 configuration", "--json", "--as"] {
+    for word in [
+        "3 refused",
+        "4 not found or not allowed",
+        "5 no answer in time",
+        "64 configuration",
+        "--json",
+        "--as",
+    ] {
         assert!(help.contains(word), "{word}: {help}");
     }
     assert!(!help.contains("guard"), "{help}");

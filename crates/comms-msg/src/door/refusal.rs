@@ -67,6 +67,8 @@ pub enum RefusalKind {
     Unavailable,
     /// Not here, or not yours to read.
     NotFound,
+    /// Who was asked refuses, for good.
+    Rejected,
     /// A mistake of the node's own.
     Internal,
 }
@@ -84,6 +86,7 @@ impl RefusalKind {
             RefusalKind::Busy => "busy",
             RefusalKind::Unavailable => "unavailable",
             RefusalKind::NotFound => "not_found",
+            RefusalKind::Rejected => "rejected",
             RefusalKind::Internal => "internal",
         }
     }

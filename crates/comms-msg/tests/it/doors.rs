@@ -245,6 +245,7 @@ fn answers_and_refusals() {
         RefusalKind::Busy,
         RefusalKind::Unavailable,
         RefusalKind::NotFound,
+        RefusalKind::Rejected,
         RefusalKind::Internal,
     ] {
         shape(&kind, json!(kind.word()));

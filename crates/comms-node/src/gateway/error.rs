@@ -105,7 +105,7 @@ impl Error {
             },
             Self::Refused(refusal) => match refusal.kind {
                 RefusalKind::Malformed => StatusCode::BAD_REQUEST,
-                RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+                RefusalKind::Invalid | RefusalKind::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
                 RefusalKind::Unknown | RefusalKind::NotFound => StatusCode::NOT_FOUND,
                 RefusalKind::Denied => StatusCode::FORBIDDEN,
                 RefusalKind::Conflict => StatusCode::CONFLICT,

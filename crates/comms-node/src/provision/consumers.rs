@@ -47,7 +47,8 @@ pub(super) async fn apply(
         }
         done.insert(wanted.name.clone(), Done::Updated);
         let had = subjects(found);
-        let keeps: Vec<String> = had.iter().filter(|subject| config.filter_subjects.contains(subject)).cloned().collect();
+        let keeps: Vec<String> =
+            had.iter().filter(|subject| config.filter_subjects.contains(subject)).cloned().collect();
         if keeps.is_empty() {
             // It keeps nothing of what it had, and a consumer without a filter would take everything.
             releases.push(Change::Remove(&wanted.name));
@@ -80,7 +81,9 @@ async fn make(jetstream: &jetstream::Context, stream: &str, change: &Change<'_>)
     match change {
         Change::Remove(name) => {
             let removed = jetstream.delete_consumer_from_stream(name, stream).await;
-            removed.map(drop).map_err(|error| failed(format!("remove the consumer {name} of {stream}"), error))
+            removed
+                .map(drop)
+                .map_err(|error| failed(format!("remove the consumer {name} of {stream}"), error))
         }
         Change::Put(config) => {
             let name = config.durable_name.as_deref().unwrap_or_default();

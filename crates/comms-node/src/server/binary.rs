@@ -161,7 +161,9 @@ mod tests {
         for wrong in ["", "2", "2.15", "2.15.", "2.x.1", "-2.1.1"] {
             assert_eq!(version(wrong), None, "{wrong}");
         }
-        assert!(Version::parse("3.0.0").unwrap().is_enough() && Version::parse("2.14.0").unwrap().is_enough());
+        assert!(
+            Version::parse("3.0.0").unwrap().is_enough() && Version::parse("2.14.0").unwrap().is_enough()
+        );
         assert!(!Version::parse("2.12.9").unwrap().is_enough());
     }
 
@@ -189,7 +191,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         program(&home.path().join("old"), "nats-server: v2.10.25");
         program(&home.path().join(".tools/bin"), "something else");
-        let said = Binary::find_in(&places(home.path(), None, Some(home.path().join("old").into()))).unwrap_err().to_string();
+        let said = Binary::find_in(&places(home.path(), None, Some(home.path().join("old").into())))
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("too old: 2.10.25") && said.contains("is not nats-server"), "{said}");
         assert!(said.contains(INSTALL), "{said}");
         assert!(Binary::find_in(&[]).unwrap_err().to_string().contains(INSTALL));

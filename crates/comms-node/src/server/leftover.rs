@@ -59,7 +59,8 @@ async fn gone_within(within: Duration, there: impl Fn() -> bool) -> bool {
 /// it to others.
 fn is_server_of(place: &Place, pid: Pid) -> bool {
     let configuration = place.configuration();
-    command_line(pid).is_some_and(|arguments| arguments.iter().any(|argument| Path::new(argument) == configuration))
+    command_line(pid)
+        .is_some_and(|arguments| arguments.iter().any(|argument| Path::new(argument) == configuration))
 }
 
 #[cfg(target_os = "linux")]
@@ -67,7 +68,11 @@ fn command_line(pid: Pid) -> Option<Vec<std::ffi::OsString>> {
     use std::os::unix::ffi::OsStringExt as _;
     // Empty for a process that has ended and was not reaped.
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_pid())).ok()?;
-    Some(line.split(|byte| *byte == 0).map(|argument| std::ffi::OsString::from_vec(argument.to_vec())).collect())
+    Some(
+        line.split(|byte| *byte == 0)
+            .map(|argument| std::ffi::OsString::from_vec(argument.to_vec()))
+            .collect(),
+    )
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use comms_domain::nats_conf::ServerOptions;
 use serde::Deserialize;
 
-use crate::folder::{Durability, replace};
 use crate::Error;
+use crate::folder::{Durability, replace};
 
 /// What of the log goes into an error: the reason is in its last lines.
 const TAIL_BYTES_MAX: u64 = 4 << 10;

@@ -71,7 +71,10 @@ impl Supervisor {
                 let shared = Arc::clone(&shared);
                 move || shared.supervise(&sender, &stopped)
             })
-            .map_err(|source| Error::Server { why: format!("no thread for it: {source}"), log: String::new() })?;
+            .map_err(|source| Error::Server {
+                why: format!("no thread for it: {source}"),
+                log: String::new(),
+            })?;
         Ok(Supervisor { state, shared, stop: Mutex::new(Some((stop, thread))) })
     }
 

@@ -42,7 +42,7 @@ async fn it_comes_up_as_configured_and_ends_in_order() {
     let server = fixture.serve().await;
     println!("up after {:?}", begun.elapsed());
     let facts = server.facts().await.unwrap();
-    assert!(facts.is_syncing && facts.has_jetstream && facts.monitor_port.is_none() && !facts.open_websocket);
+    assert!(facts.is_syncing && facts.has_jetstream && !facts.open_monitor_port && !facts.open_websocket);
     assert_eq!(facts.version, fixture::binary().version.to_string());
     assert_eq!(facts.server, fixture.layout().node.as_str());
     assert!(facts.configuration.unwrap().starts_with("sha256:"));
@@ -105,19 +105,29 @@ async fn a_killed_server_is_started_again_on_its_port() {
 async fn a_server_that_cannot_start_says_why_and_leaves_nothing() {
     let fixture = Fixture::new();
     let bogus = ServerSpec { configuration: "no_such_option: 1\n".into(), ..fixture.spec() };
-    let Err(Error::Server { why, log }) = Managed::start(bogus, &fixture.keys()).await else { panic!("it started") };
+    let Err(Error::Server { why, log }) = Managed::start(bogus, &fixture.keys()).await else {
+        panic!("it started")
+    };
     assert!(why.contains("code 1") && log.contains("no_such_option"), "{why}: {log}");
 
     let taken = TcpListener::bind(any_port()).unwrap();
     let listen = taken.local_addr().unwrap();
     let options = fixture.place().options("n", listen);
-    let configuration = comms_domain::nats_conf::server(fixture.layout(), &fixture.keys().public(), &options).unwrap();
+    let configuration =
+        comms_domain::nats_conf::server(fixture.layout(), &fixture.keys().public(), &options).unwrap();
     let taken = ServerSpec { configuration, listen, ..fixture.spec() };
-    let Err(Error::Server { log, .. }) = Managed::start(taken, &fixture.keys()).await else { panic!("it started") };
+    let Err(Error::Server { log, .. }) = Managed::start(taken, &fixture.keys()).await else {
+        panic!("it started")
+    };
     assert!(log.contains("address already in use"), "{log}");
 
-    let missing = ServerSpec { binary: Binary { path: "/no/such/program".into(), ..fixture.spec().binary }, ..fixture.spec() };
-    let Err(Error::Server { log, .. }) = Managed::start(missing, &fixture.keys()).await else { panic!("it started") };
+    let missing = ServerSpec {
+        binary: Binary { path: "/no/such/program".into(), ..fixture.spec().binary },
+        ..fixture.spec()
+    };
+    let Err(Error::Server { log, .. }) = Managed::start(missing, &fixture.keys()).await else {
+        panic!("it started")
+    };
     assert!(log.contains("cannot start nats-server"), "{log}");
 }
 
@@ -154,7 +164,9 @@ async fn rights_change_without_a_disconnect_and_a_refused_change_is_none() {
     assert_eq!(desk.server_info().client_id, id, "the same connection");
 
     let broken = format!("{}\nno_such_option: 1\n", fixture.configuration(&wider));
-    let Err(Error::ConfigurationRefused { log }) = server.reload(&broken).await else { panic!("it was taken") };
+    let Err(Error::ConfigurationRefused { log }) = server.reload(&broken).await else {
+        panic!("it was taken")
+    };
     assert!(log.contains("no_such_option"), "{log}");
     assert_eq!(server.facts().await.unwrap().configuration, Some(digest.0.clone()));
     // What is on the disk is what runs: a restart changes nothing.
@@ -177,7 +189,9 @@ async fn a_change_that_the_server_cannot_make_is_taken_back() {
     let server = fixture.serve().await;
     let before = fs::read_to_string(fixture.place().configuration()).unwrap();
     let moved = fixture.configuration(fixture.layout()).replace("/store\"", "/elsewhere\"");
-    let Err(Error::ConfigurationRefused { log }) = server.reload(&moved).await else { panic!("it was taken") };
+    let Err(Error::ConfigurationRefused { log }) = server.reload(&moved).await else {
+        panic!("it was taken")
+    };
     assert!(log.contains("storage directory"), "{log}");
     assert_eq!(fs::read_to_string(fixture.place().configuration()).unwrap(), before);
 }

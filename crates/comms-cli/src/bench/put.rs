@@ -1,0 +1,80 @@
+//! Row `put_1g`: 1 GiB of content that the node has not seen, streamed through the library.
+//!
+//! Ours: over loopback HTTP, cut into blocks, hashed, kept and synced before the answer. The peers write the same bytes
+//! into one file and sync it; the second also takes the SHA-256 of every mebibyte, which is what a CID needs. Nothing
+//! of either goes over a network.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use comms::{Comms, Source};
+use futures::stream;
+
+use super::contest::Contest;
+use super::file::{CONTENT_BYTES, Pattern, mebibytes, write};
+use super::grounds::Grounds;
+use super::message::SENDER;
+use crate::failure::Failure;
+
+/// The contest.
+#[derive(Debug)]
+pub(super) struct Put {
+    comms: Comms,
+    file: PathBuf,
+    pattern: Pattern,
+}
+
+impl Put {
+    /// Connects.
+    pub(super) async fn prepare(grounds: &Grounds) -> Result<Put, Failure> {
+        Ok(Put { comms: grounds.connect(SENDER).await?, file: grounds.file(), pattern: Pattern::random() })
+    }
+}
+
+/// Puts that content; how long it took, and the CID.
+pub(super) async fn put(comms: &Comms, pattern: &Pattern) -> Result<(Duration, comms::Cid), Failure> {
+    let pieces = stream::iter(pattern.pieces().map(io::Result::Ok));
+    let begin = Instant::now();
+    let put = comms.put(Source::stream(pieces)).await?;
+    let took = begin.elapsed();
+    if put.size == CONTENT_BYTES && put.stored {
+        Ok((took, put.cid))
+    } else {
+        Err(Failure::failed(format!("{} of {CONTENT_BYTES} new bytes were kept", put.size)))
+    }
+}
+
+impl Contest for Put {
+    const UNIT: &'static str = "MiB/s";
+
+    fn peers(&self) -> Vec<&'static str> {
+        vec!["file: write, fsync", "file: SHA-256, write, fsync"]
+    }
+
+    fn warms_up(&self) -> bool {
+        false
+    }
+
+    async fn ours(&mut self, _: Duration) -> Result<f64, Failure> {
+        self.pattern = self.pattern.next();
+        let (comms, pattern) = (self.comms.clone(), self.pattern.clone());
+        let putting = tokio::spawn(async move { put(&comms, &pattern).await });
+        let (took, _) = putting.await.map_err(|error| Failure::failed("a put ended badly").because(&error))??;
+        Ok(mebibytes(took))
+    }
+
+    async fn peer(&mut self, peer: usize, _: Duration) -> Result<f64, Failure> {
+        let (file, pattern) = (self.file.clone(), self.pattern.clone());
+        // The last one's file is gone before the clock runs.
+        let _ = std::fs::remove_file(&file);
+        let writing = tokio::task::spawn_blocking(move || write(&file, &pattern, peer == 1));
+        writing.await.map_err(|error| Failure::failed("a writer ended badly").because(&error))?
+    }
+
+    async fn end(self) -> Result<(), Failure> {
+        // One that is not there need not be removed.
+        let _ = std::fs::remove_file(&self.file);
+        Ok(())
+    }
+}

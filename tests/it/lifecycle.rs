@@ -1,0 +1,126 @@
+//! The node as a process: one per folder, its server with it, back after every kind of end.
+
+use std::time::Duration;
+
+use comms::{CommandContext, ErrorKind, Failure, WatchFrom};
+use comms_tests::node::{alive, signal};
+use comms_tests::wait::SOON;
+use comms_tests::{TestNode, wait_until};
+
+use crate::vocabulary::{DocumentRetitled, Lend, Lent};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_on_the_same_folder_is_refused_with_the_reason() {
+    let node = TestNode::start().await;
+    let (code, _, err) = node.run(&["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    assert_ne!(code, 0);
+    assert!(err.contains(&node.pid().to_string()), "the holder is named: {err}");
+    assert!(alive(node.pid()) && alive(node.nats_pid()), "the first one is left alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_server_is_restarted_when_it_dies_and_clients_come_back() {
+    let node = TestNode::start().await;
+    let archive = node.connect("archive").await;
+    let publish = || archive.publish(DocumentRetitled { title: "x".into() }).entity("d").owner("ada");
+    publish().await.unwrap();
+    let url = node.nats_url();
+    for _ in 0..3 {
+        let dead = node.nats_pid();
+        signal(dead, "KILL");
+        wait_until("another nats-server", SOON, async || {
+            let pid = std::fs::read_to_string(node.comms_folder().join("nats/nats-server.pid")).unwrap_or_default();
+            let pid: u32 = pid.trim().parse().unwrap_or(dead);
+            if pid != dead && alive(pid) { Ok(()) } else { Err(node.output()) }
+        })
+        .await;
+        publish().await.unwrap();
+    }
+    assert_eq!(node.nats_url(), url, "it is found where it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_server_never_outlives_its_node() {
+    let mut node = TestNode::start().await;
+    // `kill` waits until the server is gone; `stop` ends it in order.
+    node.kill().await;
+    node.up().await;
+    let nats = node.nats_pid();
+    assert_eq!(node.stop().await.code(), Some(0));
+    assert!(!alive(nats));
+    assert!(!node.comms_folder().join("node.json").exists(), "nobody is sent to a node that is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_definition_changes_while_the_domain_runs() {
+    let node = TestNode::start().await;
+    let indexer = node.connect("indexer").await;
+    assert_eq!(indexer.watch::<Lent>().await.unwrap_err().kind(), ErrorKind::Denied);
+    let file = node.path().join("domain.toml");
+    let definition = std::fs::read_to_string(&file).unwrap();
+    let wider = definition.replace(
+        "observes = [\"documents.DocumentAdded\", \"documents.DocumentRetitled\"]",
+        "observes = [\"documents.DocumentAdded\", \"documents.DocumentRetitled\", \"lending.Lent\"]",
+    );
+    assert_ne!(wider, definition);
+    std::fs::write(&file, &wider).unwrap();
+    let (code, out, err) = node.run(&["domain", "plan", "--as", "operator"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("indexer") && out.contains("lending.Lent"), "{out}");
+    assert_eq!(indexer.watch::<Lent>().await.unwrap_err().kind(), ErrorKind::Denied, "a plan changes nothing");
+    let (code, _, err) = node.run(&["domain", "apply", "--as", "operator"]);
+    assert_eq!(code, 0, "{err}");
+    // The same connection, without a reconnect.
+    let mut watch = wait_until("the right to watch", SOON, async || indexer.watch::<Lent>().await).await;
+    let running = node
+        .connect("lender")
+        .await
+        .handle(|lend: Lend, cx: CommandContext| async move {
+            Ok::<_, Failure>(cx.new_entity("loan").emit(Lent { n: lend.n }))
+        })
+        .start()
+        .await
+        .unwrap();
+    let evil = node.connect("evil").await;
+    evil.send(Lend { n: 7 }).owner("ada").await.unwrap().outcome().await.unwrap().done().unwrap();
+    let lent = tokio::time::timeout(SOON, watch.next()).await.expect("the event comes").unwrap().unwrap();
+    assert_eq!(lent.event().n, 7);
+    running.stop().await.unwrap();
+
+    // What is stored keeps its name: removing its type is refused, by `apply` and by a restart.
+    let narrower = wider
+        .replace("[event.\"lending.Lent\"]\nentity = \"loan\"\n", "")
+        .replace(", \"lending.Lent\"]", "]")
+        .replace("emits = [\"lending.Lent\"]\n", "")
+        .replace("[service.reader]\nobserves = [\"lending.Lent\"]\n", "");
+    std::fs::write(&file, &narrower).unwrap();
+    let (code, _, err) = node.run(&["domain", "apply", "--as", "operator"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("lending.Lent"), "{err}");
+    // Nobody without the right changes anything.
+    std::fs::write(&file, &wider).unwrap();
+    let (code, _, err) = node.run(&["domain", "apply", "--as", "indexer"]);
+    assert_ne!(code, 0, "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_over_restarts_of_the_node_without_a_gap_or_a_double() {
+    let mut node = TestNode::start().await;
+    let listen = node.nats_url().trim_start_matches("nats://").to_owned();
+    let indexer = node.connect("indexer").await;
+    let mut watch = indexer.watch::<DocumentRetitled>().from(WatchFrom::Start).await.unwrap();
+    let mut wanted = 0;
+    for round in 0..3 {
+        let archive = node.connect("archive").await;
+        for _ in 0..20 {
+            let title = format!("{wanted}");
+            archive.publish(DocumentRetitled { title }).entity("d").owner("ada").await.unwrap();
+            let heard = tokio::time::timeout(Duration::from_secs(40), watch.next()).await;
+            let heard = heard.unwrap_or_else(|_| panic!("event {wanted} of round {round} does not come")).unwrap().unwrap();
+            assert_eq!(heard.event().title, format!("{wanted}"));
+            wanted += 1;
+        }
+        node.kill().await;
+        node.up_at(&listen).await;
+    }
+}
