@@ -10,6 +10,8 @@ caches of pip, Go, npm and cargo.
 
 How it fits: `tools/nats-server`, `tools/kubo-cid` and the other scripts beside this one call it; so may any
 number of tests at once, since each program has a lock and a stamp. With the stamp in place no network is used.
+To raise a pin: change it here, in `interop/*/go.mod` (then `go mod tidy` there) or in `interop/npm/package.json` (then
+`npm install --package-lock-only` there).
 
     tools/install.py PROGRAM...      the paths, one a line; progress and errors go to standard error
     tools/install.py --list          the names

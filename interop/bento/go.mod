@@ -1,3 +1,4 @@
+// Bento, the stream processor: see main.go for what of it.
 module interop/bento
 
 go 1.26.5

@@ -7,7 +7,10 @@
 pub mod binary;
 pub mod fixture;
 pub mod node;
+pub mod process;
+pub mod tools;
 pub mod wait;
 
 pub use node::TestNode;
+pub use process::Process;
 pub use wait::wait_until;

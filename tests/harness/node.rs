@@ -43,6 +43,19 @@ impl TestNode {
         node
     }
 
+    /// Starts a node in a folder that somebody else made and removes.
+    pub async fn start_in(folder: &Path) -> TestNode {
+        let mut node = TestNode {
+            path: folder.to_owned(),
+            folder: None,
+            arguments: Vec::new(),
+            child: None,
+            output: Arc::default(),
+        };
+        node.up().await;
+        node
+    }
+
     /// Starts the binary again in the same folder, after [`kill`](Self::kill) or [`stop`](Self::stop).
     pub async fn up(&mut self) {
         self.launch();

@@ -1,6 +1,7 @@
 //! Everything that needs a real nats-server and a real node, in one binary.
 
 mod attacks;
+mod leaf;
 mod lifecycle;
 mod messages;
 mod vocabulary;

@@ -37,8 +37,9 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Speak under this name, with its credentials from .comms [default: dev; operator for plan and apply]
+    // A field of its own name: commands have a `name` too, and the parser knows arguments by their field.
     #[arg(long = "as", value_name = "NAME", global = true)]
-    name: Option<String>,
+    speaks_as: Option<String>,
     /// Work in this folder instead of the current one
     #[arg(long, short = 'C', value_name = "DIR", global = true)]
     pub(crate) folder: Option<PathBuf>,
@@ -47,12 +48,12 @@ pub(crate) struct Global {
 impl Global {
     /// Who speaks: a person on this machine, unless another name was given.
     pub(crate) fn speaker(&self) -> &str {
-        self.name.as_deref().unwrap_or(ServiceName::DEV)
+        self.speaks_as.as_deref().unwrap_or(ServiceName::DEV)
     }
 
     /// Who changes the definition, unless another name was given.
     pub(crate) fn operator(&self) -> &str {
-        self.name.as_deref().unwrap_or(ServiceName::OPERATOR)
+        self.speaks_as.as_deref().unwrap_or(ServiceName::OPERATOR)
     }
 }
 
@@ -321,6 +322,19 @@ mod tests {
     #[test]
     fn the_tree_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_that_a_command_takes_is_not_the_speaker() {
+        let parsed = Arguments::parse_from(["comms", "up", "--name", "hub"]);
+        let Command::Up(up) = parsed.command else { panic!("{parsed:?}") };
+        assert_eq!(
+            (up.name.map(|name| name.to_string()).as_deref(), parsed.global.speaker()),
+            (Some("hub"), "dev")
+        );
+        let parsed = Arguments::parse_from(["comms", "--as", "desk", "new", "dir", "--name", "library"]);
+        let Command::New(new) = parsed.command else { panic!("{parsed:?}") };
+        assert_eq!((new.name.as_deref(), parsed.global.speaker()), (Some("library"), "desk"));
     }
 
     #[test]

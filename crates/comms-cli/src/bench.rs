@@ -36,7 +36,6 @@ mod result;
 mod row;
 mod tally;
 
-pub(crate) use self::result::Bench as BenchLine;
 pub(crate) use self::row::RowName;
 
 use std::time::Duration;

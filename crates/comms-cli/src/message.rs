@@ -13,7 +13,6 @@ use comms_domain::{Domain, Kind, Service};
 use comms_msg::ServiceName;
 
 use crate::args::{Envelope, Global};
-use crate::definition;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
@@ -79,11 +78,16 @@ fn owner(envelope: &Envelope, global: &Global) -> String {
 }
 
 /// Reads the name of a type; one that cannot be a name is as unknown as one that the domain does not have.
-fn type_name(kind: Kind, text: &str) -> Result<TypeName, Failure> {
-    text.parse().map_err(|error: comms_msg::Error| match definition::in_force() {
-        Some(domain) => unknown(&domain, kind, text),
+fn type_name(kind: Kind, text: &str, domain: Option<&Domain>) -> Result<TypeName, Failure> {
+    text.parse().map_err(|error: comms_msg::Error| match domain {
+        Some(domain) => unknown(domain, kind, text),
         None => Failure::usage(format!("{text} is not the name of a type")).because(&error),
     })
+}
+
+/// The version of the type's schema, as far as the definition in force is at hand.
+fn version(name: &TypeName, domain: Option<&Domain>) -> u32 {
+    domain.and_then(|domain| domain.spec(name)).map_or(1, comms_domain::Spec::version)
 }
 
 /// There is no such type, but perhaps one with a name much like it.
@@ -96,31 +100,62 @@ fn unknown(domain: &Domain, kind: Kind, text: &str) -> Failure {
     }
 }
 
-/// Why a message of this type was refused, in the words of the definition in force where it has any.
-fn refused(error: comms::Error, kind: Kind, name: &TypeName, global: &Global) -> Failure {
-    let is_stored = !matches!(kind, Kind::Query);
-    let (reason, may_have_happened) = (error.kind(), error.may_have_happened());
-    match (reason, definition::in_force()) {
-        (ErrorKind::Denied | ErrorKind::Unknown, Some(domain)) if domain.kind(name) != Some(kind) => {
-            unknown(&domain, kind, name.as_str())
+/// A message that was on its way: what is needed to say why it did not arrive.
+#[derive(Debug, Clone, Copy)]
+struct Attempt<'a> {
+    kind: Kind,
+    name: &'a TypeName,
+    id: MsgId,
+    domain: Option<&'a Domain>,
+    speaker: &'a str,
+}
+
+impl Attempt<'_> {
+    /// Why it was refused, in the words of the definition in force where it has any.
+    fn failed(self, error: comms::Error) -> Failure {
+        let Self { kind, name, id, domain, speaker } = self;
+        let is_kept = match kind {
+            Kind::Command | Kind::Event => true,
+            Kind::Query => false,
+        };
+        match (error.kind(), domain) {
+            (ErrorKind::Denied | ErrorKind::Unknown, Some(domain)) if domain.kind(name) != Some(kind) => {
+                return unknown(domain, kind, name.as_str());
+            }
+            (ErrorKind::Denied, Some(domain)) => return denied(domain, kind, name, speaker),
+            _ => {}
         }
-        (ErrorKind::Denied, Some(domain)) => denied(&domain, kind, name, global),
-        (ErrorKind::Invalid | ErrorKind::Malformed | ErrorKind::TooLarge | ErrorKind::NotFound, _)
-            if is_stored && !may_have_happened =>
-        {
-            Failure::from(error).mend("nothing was stored.")
+        let may_have_happened = error.may_have_happened();
+        let is_refused = matches!(
+            error.kind(),
+            ErrorKind::Invalid
+                | ErrorKind::Malformed
+                | ErrorKind::TooLarge
+                | ErrorKind::NotFound
+                | ErrorKind::Conflict
+        );
+        let is_text = error.problems().iter().any(|problem| problem.problem.starts_with("is text"));
+        let mut failure = Failure::from(error);
+        if is_text {
+            failure =
+                failure.mend("field=text is always text: numbers, lists and true are written field:=JSON");
         }
-        _ => error.into(),
+        match (is_kept, may_have_happened) {
+            (true, true) => {
+                failure.mend(format!("To send it again without doubling it: the same with --id {id}"))
+            }
+            (true, false) if is_refused => failure.mend("nothing was stored."),
+            _ => failure,
+        }
     }
 }
 
-fn denied(domain: &Domain, kind: Kind, name: &TypeName, global: &Global) -> Failure {
+fn denied(domain: &Domain, kind: Kind, name: &TypeName, speaker: &str) -> Failure {
     let (verb, list): (_, fn(&Service) -> &std::collections::BTreeSet<TypeName>) = match kind {
         Kind::Command => ("send", |service| &service.sends),
         Kind::Query => ("ask", |service| &service.asks),
         Kind::Event => ("emit", |service| &service.emits),
     };
-    let speaker = global.speaker();
     let names = domain.services_that(|service| list(service).contains(name)).map(ServiceName::as_str);
     let listed: Vec<&str> = names.filter(|name| !is_built_in(name)).collect();
     let listed = if listed.is_empty() { "nobody".to_owned() } else { listed.join(", ") };

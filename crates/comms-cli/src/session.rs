@@ -41,7 +41,7 @@ impl From<comms::Error> for Failure {
                 problem: problem.problem.clone(),
             }));
         if error.may_have_happened() {
-            failure = failure.mend("it may have happened: sending it again is safe only with the same --id");
+            failure = failure.mend("it may have happened.");
         }
         match error.source() {
             Some(source) => failure.because(source),

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use comms_domain::Layout;
-use comms_msg::door::{Refusal, RefusalKind};
+use comms_msg::door::{HelloAsk, ListenAsk, Refusal, RefusalKind};
 use comms_msg::{Door, ServiceName, Subject};
 use comms_store::Blocks;
 use futures::StreamExt;
@@ -129,8 +129,14 @@ impl Doors {
             Door::Event(type_name) => Ok(form.ok(&self.event(type_name, sender, request).await?)),
             Door::Commit(type_name) => Ok(form.ok(&self.commit(type_name, sender, request).await?)),
             Door::Outcome(type_name) => Ok(form.ok(&self.outcome(type_name, sender, request).await?)),
-            Door::Hello => Ok(form.ok(&self.hello(&sender)?)),
-            Door::Listen => Ok(form.ok(&self.listen(&sender)?)),
+            Door::Hello => {
+                let HelloAsk {} = form.decode(&request.payload)?;
+                Ok(form.ok(&self.hello(&sender)?))
+            }
+            Door::Listen => {
+                let ListenAsk {} = form.decode(&request.payload)?;
+                Ok(form.ok(&self.listen(&sender)?))
+            }
             Door::Watch => Ok(form.ok(&self.watch(sender, request).await?)),
         }
     }

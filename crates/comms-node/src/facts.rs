@@ -20,7 +20,11 @@ pub struct Facts {
     /// Its version.
     pub version: String,
     /// Digest of the configuration it runs on; none if it has no configuration file.
+    ///
+    /// After a reload it is told a moment before the new rights hold; `loaded` changes when they do.
     pub configuration: Option<String>,
+    /// When it had put that configuration in force, as text that is only good for comparing.
+    pub loaded: String,
     /// Whether a write is on the disk when it is acknowledged.
     pub is_syncing: bool,
     /// Whether it has streams at all.
@@ -45,6 +49,8 @@ struct Varz {
     server_name: String,
     version: String,
     config_digest: Option<String>,
+    #[serde(default)]
+    config_load_time: String,
     /// Signed: -1 stands for one that the system chose.
     #[serde(default)]
     http_port: i32,
@@ -115,6 +121,7 @@ impl Facts {
             server: varz.server_name,
             version: varz.version,
             configuration: varz.config_digest,
+            loaded: varz.config_load_time,
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The node starts its own executable again, as a guard; `main` of that executable hands the arguments to [`run`].
 //! On Linux the guard asks the kernel to be killed when its parent ends, checks that the parent is still there, and
-//! becomes nats-server by `exec`, which keeps that wish. Elsewhere it stays: it starts nats-server, obeys what the
+//! becomes nats-server by `exec`, which keeps that wish (unless the program file carries capabilities or runs as another
+//! user, neither of which nats-server needs). Elsewhere it stays: it starts nats-server, obeys what the
 //! node writes to its standard input, and kills the server when that input ends, as it does when the node dies.
 //!
 //! The kernel counts the *thread* that started the guard as the parent, so [`crate::server`] starts and awaits it on

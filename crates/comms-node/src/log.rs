@@ -42,6 +42,8 @@ pub(crate) struct EventLog {
     pub(crate) domain: String,
     /// The incarnation of the event stream, in every position.
     pub(crate) incarnation: String,
+    /// The incarnation of the stream that holds the events of other nodes, if there are others.
+    pub(crate) foreign: Option<String>,
     pub(crate) client: async_nats::Client,
     events: Stream,
     commands: Stream,
@@ -102,6 +104,8 @@ pub(crate) struct LogNames {
     pub(crate) domain: String,
     pub(crate) event_stream: String,
     pub(crate) command_stream: String,
+    /// The events of other nodes, if there are others.
+    pub(crate) foreign_stream: Option<String>,
 }
 
 impl EventLog {
@@ -117,6 +121,10 @@ impl EventLog {
         if recovered.unreadable > 0 {
             tracing::error!(count = recovered.unreadable, "stored messages that are no messages of this version");
         }
+        let foreign = match &names.foreign_stream {
+            Some(name) => Some(incarnation(&open(name).await?)),
+            None => None,
+        };
         let incarnation = incarnation(&events);
         let (event_appender, event_writer) = Appender::open(client.clone(), &names.event_stream).await?;
         let (command_appender, command_writer) = Appender::open(client.clone(), &names.command_stream).await?;
@@ -124,6 +132,7 @@ impl EventLog {
         let log = EventLog {
             domain: names.domain,
             incarnation,
+            foreign,
             client,
             events,
             commands,

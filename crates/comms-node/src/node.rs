@@ -161,6 +161,7 @@ impl Node {
             domain: domain.name.to_string(),
             event_stream: format!("EVENT_{}", id.name),
             command_stream: format!("COMMAND_{}", id.name),
+            foreign_stream: (!id.peers().is_empty()).then(|| format!("FOREIGN_{}", id.name)),
         };
         let (log, writers) = EventLog::open(connections.domain.clone(), names).await?;
         let back = Tasks::new();

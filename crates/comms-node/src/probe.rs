@@ -118,7 +118,7 @@ impl Finding {
 const INCLUDE: &str = "include the generated accounts in its configuration and reload it";
 
 /// Tries the server at `urls`, before anything else is done there. Takes a moment where all is well, and at most a few
-/// seconds per [`USERS_AT_ONCE`] users where it is not.
+/// seconds per eight users where it is not.
 pub async fn run(urls: &[String], domain: &Domain, layout: &Layout, keys: &Keys) -> Findings {
     let mut found = strangers(urls).await;
     match Connections::open(urls, keys).await {

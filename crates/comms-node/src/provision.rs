@@ -164,7 +164,7 @@ mod tests {
         jetstream.update_stream(config).await.unwrap();
 
         let report = apply(&jetstream, fixture.layout()).await.unwrap();
-        assert_eq!(report.updated, [name.clone()]);
+        assert_eq!(report.updated, std::slice::from_ref(name));
         let mended = jetstream.get_stream(name).await.unwrap().cached_info().config.clone();
         assert_eq!(mended.max_messages, -1);
         assert!(mended.republish.is_some());

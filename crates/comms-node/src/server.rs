@@ -180,15 +180,17 @@ impl Managed {
     /// Puts a new configuration in force without disconnecting anyone whose rights allow what they do.
     ///
     /// A configuration that the server refuses changes nothing. When this returns well, the server has said that it
-    /// runs on this very configuration. Two calls wait for each other.
+    /// runs on this very configuration, and its rights bind every connection. Two calls wait for each other.
     pub async fn reload(&self, configuration: &str) -> Result<Digest, Error> {
         let mut in_force = self.configuration.lock().await;
         let digest = self.check(configuration).await?;
+        // A server that is down right now says nothing, and whatever it says later is news.
+        let loaded_before = self.facts().await.ok().map(|facts| facts.loaded);
         let log_from = self.spec.place.log_length();
         self.spec.place.write_configuration(configuration)?;
         // A server that is down right now reads the file when it is started again.
         self.supervisor.order(Order::Reload);
-        let failure = match self.runs_on(&digest, log_from).await {
+        let failure = match self.runs_on(&digest, loaded_before.as_deref(), log_from).await {
             Reload::Done => {
                 in_force.clear();
                 in_force.push_str(configuration);
@@ -222,12 +224,15 @@ impl Managed {
         }
     }
 
-    async fn runs_on(&self, digest: &Digest, log_from: u64) -> Reload {
+    /// Waits until the server has put that configuration in force: it shows the digest first, then binds connected
+    /// clients to their new rights, and changes the time of loading last.
+    async fn runs_on(&self, digest: &Digest, loaded_before: Option<&str>, log_from: u64) -> Reload {
         let deadline = Instant::now() + RELOAD_WITHIN;
         let mut pace = Pace::default();
         loop {
             if let Ok(facts) = self.facts().await
                 && facts.configuration.as_ref() == Some(&digest.0)
+                && loaded_before != Some(facts.loaded.as_str())
             {
                 return Reload::Done;
             }

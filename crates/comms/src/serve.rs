@@ -172,11 +172,15 @@ impl Service {
                 loops.spawn(intake.run(|_| None, move |work| Arc::clone(&commands).handle(work)));
             }
             if !events.is_empty() {
-                let log = Arc::clone(&comms.rights().log);
-                let intake = intake(&comms, listening.events, "events", ENTITIES_AT_ONCE, &stop).await?;
-                let events =
-                    Arc::new(Events { comms: comms.clone(), handlers: events, log, stop: stop.clone() });
-                loops.spawn(intake.run(events::line, move |work| Arc::clone(&events).handle(work)));
+                let here = (listening.events, Arc::clone(&comms.rights().log));
+                let elsewhere = listening.foreign_log.map(|log| (listening.foreign, Arc::from(log)));
+                let handlers = Arc::new(events);
+                for (arrival, log) in std::iter::once(here).chain(elsewhere) {
+                    let intake = intake(&comms, arrival, "events", ENTITIES_AT_ONCE, &stop).await?;
+                    let handlers = Arc::clone(&handlers);
+                    let events = Arc::new(Events { comms: comms.clone(), handlers, log, stop: stop.clone() });
+                    loops.spawn(intake.run(events::line, move |work| Arc::clone(&events).handle(work)));
+                }
             }
         }
         for (type_name, handler) in direct {

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::result::{Bench, Run};
 use super::row::RowName;
 use crate::failure::Failure;
+use crate::json::{Bench, BenchRun};
 
 /// Rounds of the rows that move 1 GiB: each leaves as much in the folder for temporary files.
 const ROUNDS_LARGE_MAX: usize = 3;
@@ -80,7 +80,7 @@ impl Plan {
             measured.push(rates);
         }
         let line = |(peer, name): (usize, &'static str)| {
-            let runs = measured.iter().map(|rates| Run::new(rates[0], rates[peer + 1])).collect();
+            let runs = measured.iter().map(|rates| BenchRun::new(rates[0], rates[peer + 1])).collect();
             Bench::new(row.name(), C::UNIT, name, runs)
         };
         Ok(peers.into_iter().enumerate().map(line).collect())

@@ -1,54 +1,23 @@
-//! What was measured, for people and for programs.
+//! What was measured: medians, ratios, and the table for people. What programs get is in [`crate::json`].
 
 use std::fmt;
 use std::sync::LazyLock;
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use crate::json::{Bench, BenchRun};
 
 /// The line above the rows.
 pub(super) static HEADING: LazyLock<String> =
     LazyLock::new(|| columns(["row", "unit", "ours", "peer", "ratio", "(lowest-highest)"], "peer's name"));
 
-/// `comms bench`: one line per row and peer. Higher is better everywhere.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(crate) struct Bench {
-    /// The row.
-    pub(crate) row: String,
-    /// What is counted, such as `messages/s`.
-    pub(crate) unit: String,
-    /// The median of ours.
-    pub(crate) ours: f64,
-    /// The median of the peer.
-    pub(crate) peer: f64,
-    /// What ours is compared with.
-    pub(crate) peer_name: String,
-    /// The median of the runs' ratios.
-    pub(crate) ratio: f64,
-    /// Every run, in order.
-    pub(crate) runs: Vec<Run>,
-}
-
-/// Ours and the peer, measured one after the other.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(crate) struct Run {
-    /// Ours, in the row's unit.
-    pub(crate) ours: f64,
-    /// The peer, in the row's unit.
-    pub(crate) peer: f64,
-    /// Ours divided by the peer.
-    pub(crate) ratio: f64,
-}
-
-impl Run {
+impl BenchRun {
     pub(super) fn new(ours: f64, peer: f64) -> Self {
         Self { ours: rounded(ours), peer: rounded(peer), ratio: (ours / peer * 1000.0).round() / 1000.0 }
     }
 }
 
 impl Bench {
-    pub(super) fn new(row: &str, unit: &str, peer_name: &str, runs: Vec<Run>) -> Self {
-        let median = |of: fn(&Run) -> f64| median(runs.iter().map(of).collect());
+    pub(super) fn new(row: &str, unit: &str, peer_name: &str, runs: Vec<BenchRun>) -> Self {
+        let median = |of: fn(&BenchRun) -> f64| median(runs.iter().map(of).collect());
         Self {
             row: row.to_owned(),
             unit: unit.to_owned(),
@@ -134,9 +103,9 @@ mod tests {
     #[test]
     fn the_ratio_is_that_of_runs_beside_each_other() {
         let bench = Bench::new("direct", "messages/s", "raw", vec![
-            Run::new(100.0, 50.0),
-            Run::new(10.0, 10.0),
-            Run::new(300.0, 100.0),
+            BenchRun::new(100.0, 50.0),
+            BenchRun::new(10.0, 10.0),
+            BenchRun::new(300.0, 100.0),
         ]);
         assert_eq!((bench.ours, bench.peer, bench.ratio), (100.0, 50.0, 2.0));
         assert!(bench.to_string().contains("  2.00  (1.00-3.00) "), "{bench}");

@@ -10,8 +10,8 @@ use super::get::Get;
 use super::grounds::Grounds;
 use super::put::Put;
 use super::query::Queries;
-use super::result::Bench;
 use crate::failure::Failure;
+use crate::json::Bench;
 
 /// Queries under way at once in `query_256`.
 const QUERIES: usize = 256;

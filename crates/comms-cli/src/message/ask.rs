@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use comms_domain::Kind;
 
-use super::{Label, labelled, refused, type_name};
+use super::{Attempt, Label, labelled, type_name, version};
 use crate::args::{self, Global};
+use crate::definition;
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::json;
@@ -17,15 +18,19 @@ pub(crate) async fn ask(ask: &args::Ask, global: &Global, output: Output) -> Res
     let fields = Fields::parse(&ask.fields)?;
     let label = Label::of(&ask.envelope, global)?;
     let comms = session::connect(global).await?;
-    let name = type_name(Kind::Query, &ask.type_name)?;
-    let body = super::body::assemble(&fields, &name, &comms).await?;
+    let domain = definition::in_force();
+    let domain = domain.as_ref();
+    let name = type_name(Kind::Query, &ask.type_name, domain)?;
+    let body = super::body::assemble(&fields, &name, &comms, domain).await?;
+    let attempt = Attempt { kind: Kind::Query, name: &name, id: label.id, domain, speaker: global.speaker() };
 
     let start = Instant::now();
-    let mut asking = labelled!(comms.raw().ask(name.clone(), body.node), label);
+    let mut asking =
+        labelled!(comms.raw().ask(name.clone(), body.node).version(version(&name, domain)), label);
     if let Some(wait) = ask.wait {
         asking = asking.within(wait);
     }
-    let answer = asking.await.map_err(|error| refused(error, Kind::Query, &name, global))?;
+    let answer = asking.await.map_err(|error| attempt.failed(error))?;
     let answered = json::Answered {
         id: label.id.to_string(),
         type_name: name.to_string(),

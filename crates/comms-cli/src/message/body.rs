@@ -8,12 +8,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use comms::{Comms, Node, Source, TypeName};
+use comms_domain::Domain;
 use comms_domain::limits::THRESHOLD_BYTES_DEFAULT;
 use ipld_core::ipld::Ipld;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::content::unreadable;
-use crate::definition;
 use crate::failure::Failure;
 use crate::fields::{Field, Fields, Source as From};
 use crate::json;
@@ -29,22 +29,19 @@ pub(crate) struct Body {
 }
 
 /// Makes the body of a message of this type.
-pub(crate) async fn assemble(fields: &Fields, type_name: &TypeName, comms: &Comms) -> Result<Body, Failure> {
-    let terms = if has_files(fields) { Terms::of(type_name) } else { Terms::default() };
+pub(crate) async fn assemble(
+    fields: &Fields,
+    type_name: &TypeName,
+    comms: &Comms,
+    domain: Option<&Domain>,
+) -> Result<Body, Failure> {
+    let terms = domain.map_or_else(Terms::default, |domain| Terms::of(type_name, domain));
     let mut assembly = Assembly { comms, type_name, terms, offloaded: Vec::new() };
     let ipld = assembly.fields(fields, "").await?;
     let node = Node::from_ipld(&ipld).map_err(|error| {
         Failure::usage(format!("these fields cannot be the body of {type_name}")).because(&error)
     })?;
     Ok(Body { node, offloaded: assembly.offloaded })
-}
-
-fn has_files(fields: &Fields) -> bool {
-    fields.0.values().any(|field| match field {
-        Field::Value(From::File(_) | From::Stdin) => true,
-        Field::Value(From::Text(_) | From::Json(_)) => false,
-        Field::Below(below) => has_files(below),
-    })
 }
 
 struct Assembly<'a> {
@@ -135,10 +132,7 @@ impl Default for Terms {
 }
 
 impl Terms {
-    fn of(type_name: &TypeName) -> Self {
-        let Some(domain) = definition::in_force() else {
-            return Self::default();
-        };
+    fn of(type_name: &TypeName, domain: &Domain) -> Self {
         let schema = domain.spec(type_name).and_then(comms_domain::Spec::schema);
         Self { threshold: domain.content.threshold, bytes: schema.map(comms_domain::Schema::byte_fields) }
     }

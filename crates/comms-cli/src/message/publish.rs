@@ -5,8 +5,9 @@ use std::time::Instant;
 use comms::Expect;
 use comms_domain::Kind;
 
-use super::{Label, labelled, refused, sizes, type_name};
+use super::{Attempt, Label, labelled, sizes, type_name, version};
 use crate::args::{self, Global};
+use crate::definition;
 use crate::failure::Failure;
 use crate::fields::Fields;
 use crate::json;
@@ -19,13 +20,17 @@ pub(crate) async fn publish(publish: &args::Publish, global: &Global, output: Ou
     let label = Label::of(&publish.envelope, global)?;
     let expect = publish.expect.as_deref().map(expected).transpose()?.unwrap_or_default();
     let comms = session::connect(global).await?;
-    let name = type_name(Kind::Event, &publish.type_name)?;
-    let body = super::body::assemble(&fields, &name, &comms).await?;
+    let domain = definition::in_force();
+    let domain = domain.as_ref();
+    let name = type_name(Kind::Event, &publish.type_name, domain)?;
+    let body = super::body::assemble(&fields, &name, &comms, domain).await?;
+    let attempt = Attempt { kind: Kind::Event, name: &name, id: label.id, domain, speaker: global.speaker() };
 
     let start = Instant::now();
-    let publishing = labelled!(comms.raw().publish(name.clone(), body.node), label);
+    let publishing =
+        labelled!(comms.raw().publish(name.clone(), body.node).version(version(&name, domain)), label);
     let publishing = publishing.entity(&publish.entity).expect(expect);
-    let published = publishing.await.map_err(|error| refused(error, Kind::Event, &name, global))?;
+    let published = publishing.await.map_err(|error| attempt.failed(error))?;
     let took = start.elapsed();
     let said = json::Published {
         id: label.id.to_string(),

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use comms::{Caused, End, Outcome, RawSent, TypeName};
+use comms::{Caused, End, Outcome, RawSent};
 use comms_domain::Kind;
 use comms_msg::Subject;
 
-use super::{Label, labelled, refused, sizes, type_name};
+use super::{Attempt, Label, labelled, sizes, type_name, version};
 use crate::args::{self, Global};
 use crate::definition;
 use crate::exit::Exit;
@@ -21,12 +21,16 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
     let fields = Fields::parse(&send.fields)?;
     let label = Label::of(&send.envelope, global)?;
     let comms = session::connect(global).await?;
-    let name = type_name(Kind::Command, &send.type_name)?;
-    let body = super::body::assemble(&fields, &name, &comms).await?;
+    let domain = definition::in_force();
+    let domain = domain.as_ref();
+    let name = type_name(Kind::Command, &send.type_name, domain)?;
+    let body = super::body::assemble(&fields, &name, &comms, domain).await?;
+    let attempt =
+        Attempt { kind: Kind::Command, name: &name, id: label.id, domain, speaker: global.speaker() };
 
     let start = Instant::now();
-    let sending = labelled!(comms.raw().send(name.clone(), body.node), label);
-    let sent = sending.await.map_err(|error| refused(error, Kind::Command, &name, global))?;
+    let sending = labelled!(comms.raw().send(name.clone(), body.node).version(version(&name, domain)), label);
+    let sent = sending.await.map_err(|error| attempt.failed(error))?;
     let subject = Subject::Command {
         domain: comms.domain().clone(),
         type_name: name.clone(),
@@ -63,16 +67,11 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
         Some(wait) => waiting.within(wait).await?,
         None => waiting.await?,
     };
-    tell(&outcome, &label, &name, start, output)
+    tell(&outcome, &attempt, start, output)
 }
 
-fn tell(
-    outcome: &Outcome,
-    label: &Label,
-    name: &TypeName,
-    start: Instant,
-    output: Output,
-) -> Result<(), Failure> {
+fn tell(outcome: &Outcome, attempt: &Attempt<'_>, start: Instant, output: Output) -> Result<(), Failure> {
+    let name = attempt.name;
     let took = start.elapsed();
     for event in &outcome.events {
         let row = Row::new("caused").cell(event.id.to_string()).cell(event.type_name.to_string());
@@ -83,7 +82,7 @@ fn tell(
         )?;
     }
     let ended = |reason: Option<&str>| json::Ended {
-        id: label.id.to_string(),
+        id: attempt.id.to_string(),
         reason: reason.map(ToOwned::to_owned),
         tries: outcome.tries,
         ms: milliseconds(took),
@@ -107,15 +106,14 @@ fn tell(
         End::Pending => {
             output.json(&json::Send::Pending(ended(None)))?;
             Err(Failure::new(Exit::NoAnswer, format!("no outcome of {name} within {}", span(took)))
-                .mend(format!("It is kept, and will be handled when {} runs.", handler(name))))
+                .mend(format!("It is kept, and will be handled when {} runs.", handler(attempt))))
         }
     }
 }
 
 /// Who would have to run, as far as it can be told here.
-fn handler(name: &TypeName) -> String {
-    let domain = definition::in_force();
-    let handler = domain.as_ref().and_then(|domain| domain.handler(name));
+fn handler(attempt: &Attempt<'_>) -> String {
+    let handler = attempt.domain.and_then(|domain| domain.handler(attempt.name));
     handler.map_or_else(|| "its handler".to_owned(), ToString::to_string)
 }
 

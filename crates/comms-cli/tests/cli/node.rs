@@ -119,10 +119,16 @@ pub(crate) fn python(folder: &Path, arguments: &[&str]) -> Option<Command> {
     let python = std::env::var_os("COMMS_PYTHON").unwrap_or_else(|| "python3".into());
     let has = Command::new(&python).args(["-c", "import nats, nkeys"]).output();
     if !has.is_ok_and(|has| has.status.success()) {
-        println!("SKIPPED: no nats-py[nkeys]; name a Python that has it with COMMS_PYTHON");
+        skipped("no nats-py[nkeys]; name a Python that has it with COMMS_PYTHON");
         return None;
     }
     let mut command = Command::new(python);
     command.current_dir(folder).env("PYTHONUNBUFFERED", "1").arg("-B").args(arguments);
     Some(command)
+}
+
+/// Says that a part of a test did not run, so that whoever needs all of it can see.
+#[expect(clippy::print_stdout, reason = "it is for the log of the test run")]
+fn skipped(why: &str) {
+    println!("SKIPPED: {why}");
 }

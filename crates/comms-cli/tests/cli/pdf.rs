@@ -44,7 +44,7 @@ fn the_document_is_the_same_every_time() {
     assert!(read(&one) == read(&two));
 }
 
-/// Where a Python with pypdf is named, it reads every page.
+/// In addition to what is checked above: where a Python with pypdf is named, it reads every page.
 #[test]
 fn another_program_reads_every_page() {
     let Some(python) = std::env::var_os("COMMS_PYTHON") else {

@@ -23,6 +23,9 @@ pub struct Listening {
     /// Events of other nodes, if it observes any and there are other nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Arrival>,
+    /// The incarnation of the log that holds these, which their positions carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_log: Option<String>,
 }
 
 /// One place of arrival.

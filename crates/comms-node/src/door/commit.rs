@@ -89,13 +89,15 @@ impl Doors {
         let mut checked = Vec::with_capacity(events.len());
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         for (ordinal, event) in (0u32..).zip(events) {
-            let mut msg = complete::caused(event, &held.command, sender, ordinal)?;
-            let type_name = msg.content.as_ref().map(|c| c.type_name().clone());
-            let known = type_name.filter(|name| domain.events.contains_key(name)).ok_or_else(|| {
-                Refusal::new(RefusalKind::Unknown, format!("/events/{ordinal}  no event of this domain"))
-            })?;
-            self.allowed(&domain, sender, &known, "emit", |service| service.emits.contains(&known))?;
-            self.check(&domain, sender, &mut msg).await.map_err(|r| r.below(&format!("/events/{ordinal}")))?;
+            let place = format!("/events/{ordinal}");
+            let mut msg = complete::caused(event, &held.command, sender, ordinal).map_err(|r| r.below(&place))?;
+            let content = msg.content.as_ref().expect("what was completed has content");
+            let type_name = content.type_name().clone();
+            if !domain.events.contains_key(&type_name) {
+                return Err(self.unknown(&domain, comms_domain::Kind::Event, &type_name).below(&place));
+            }
+            self.allowed(&domain, sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
+            self.check(&domain, sender, &mut msg).await.map_err(|r| r.below(&place))?;
             msg.hop.commit = Some(CommitPlace::new(ordinal, count).expect("the number of events was checked above"));
             checked.push(self.new_event(msg)?);
         }

@@ -70,6 +70,7 @@ impl Doors {
             commands: delivering(Purpose::Command(sender.clone())),
             events: delivering(Purpose::Event(sender.clone())),
             foreign: delivering(Purpose::Foreign(sender.clone())),
+            foreign_log: self.log.foreign.clone(),
         })
     }
 

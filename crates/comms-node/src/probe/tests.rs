@@ -115,6 +115,20 @@ async fn what_a_lax_server_cannot_promise_is_said() {
 }
 
 #[tokio::test]
+async fn a_server_that_keeps_its_system_account_to_itself_cannot_be_asked() {
+    let fixture = Fixture::new();
+    let server = fixture.serve().await;
+    // Made again at the next look, and then unknown to this server.
+    fs::remove_file(crate::keys::seed_path(fixture.folder(), Account::Sys, NODE)).unwrap();
+    let findings = probe(&fixture, &server).await;
+    assert!(findings.are_enforced(), "{findings}");
+    let said = |finding: &Finding| {
+        finding.verdict == Verdict::NotPromised && finding.what.contains("cannot be asked")
+    };
+    assert!(findings.iter().any(said), "{findings}");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_know_the_domain_says_what_to_do() {
     let fixture = Fixture::new();
     let server = fixture.serve().await;

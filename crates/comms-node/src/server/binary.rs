@@ -97,11 +97,16 @@ impl Binary {
 
 fn places(folder: &Path, named: Option<PathBuf>, path: Option<std::ffi::OsString>) -> Vec<PathBuf> {
     if let Some(named) = named {
-        return vec![named];
+        return vec![absolute(named)];
     }
     let on_path = path.iter().flat_map(env::split_paths).map(|folder| folder.join(PROGRAM));
     let tools = folder.ancestors().map(|folder| folder.join(".tools/bin").join(PROGRAM));
-    on_path.chain(tools).filter(|path| path.is_file()).collect()
+    on_path.chain(tools).filter(|path| path.is_file()).map(absolute).collect()
+}
+
+/// The server is started in a folder of its own, where a relative path would mean something else.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 fn version_of(path: &Path) -> Result<Version, String> {
@@ -184,6 +189,8 @@ mod tests {
         let named = home.path().join("missing");
         let refused = Binary::find_in(&places(home.path(), Some(named), None)).unwrap_err();
         assert!(matches!(&refused, Error::NoServer { looked } if looked.len() == 1), "{refused}");
+        let relative = places(home.path(), Some("bin/nats-server".into()), None);
+        assert!(relative[0].is_absolute() && relative[0].ends_with("bin/nats-server"), "{relative:?}");
     }
 
     #[test]

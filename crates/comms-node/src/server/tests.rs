@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use async_nats::Client;
+use futures::StreamExt as _;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::*;
@@ -146,21 +147,24 @@ async fn rights_change_without_a_disconnect_and_a_refused_change_is_none() {
     println!("reloaded in {:?}", begun.elapsed());
     assert_ne!(digest.0, before);
     assert_eq!(server.facts().await.unwrap().configuration, Some(digest.0.clone()));
+    // The right holds from the moment the reload is confirmed: one subscription, one message.
     let mut live = desk.subscribe("library.live.event.documents.*.DocumentAdded").await.unwrap();
-    desk.flush().await.unwrap();
-    let keys = fixture.keys();
-    let (url, seed) = (server.url(), keys.own(Account::Domain));
-    let node = connections::connect(&url, Account::Domain, seed, "test", Lifetime::Once).await.unwrap();
-    // Published until it arrives: a subscription takes a moment to reach the server.
+    let own = desk.new_inbox();
+    let mut answers = desk.subscribe(own.clone()).await.unwrap();
+    let (url, keys) = (server.url(), fixture.keys());
+    let seed = keys.own(Account::Services);
+    let services = connections::connect(&url, Account::Services, seed, "test", Lifetime::Once).await.unwrap();
+    let node = connections::connect(&url, Account::Domain, keys.own(Account::Domain), "test", Lifetime::Once);
+    let node = node.await.unwrap();
+    // What comes to its inbox shows that the server knows the subscription made before.
     let arrived = timeout(GRACE, async {
-        loop {
-            node.publish("library.live.event.documents.x.DocumentAdded", "".into()).await.unwrap();
-            if timeout(Duration::from_millis(20), futures::StreamExt::next(&mut live)).await.is_ok() {
-                break;
-            }
+        while timeout(Duration::from_millis(20), answers.next()).await.is_err() {
+            services.publish(own.clone(), "".into()).await.unwrap();
         }
+        node.publish("library.live.event.documents.x.DocumentAdded", "".into()).await.unwrap();
+        live.next().await
     });
-    arrived.await.unwrap();
+    assert!(arrived.await.unwrap().is_some());
     assert_eq!(desk.server_info().client_id, id, "the same connection");
 
     let broken = format!("{}\nno_such_option: 1\n", fixture.configuration(&wider));

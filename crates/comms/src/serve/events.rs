@@ -27,7 +27,7 @@ use crate::recorded::Unread;
 pub(crate) struct Events {
     pub(crate) comms: Comms,
     /// `None` for types whose events are let pass.
-    pub(crate) handlers: HashMap<TypeName, Option<EventHandler>>,
+    pub(crate) handlers: Arc<HashMap<TypeName, Option<EventHandler>>>,
     /// The incarnation of the log.
     pub(crate) log: Arc<str>,
     pub(crate) stop: CancellationToken,

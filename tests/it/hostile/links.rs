@@ -1,0 +1,86 @@
+//! Links that lie: of another codec than their bytes, to bytes that are not what the codec says, cut off, with the
+//! content in place of a hash, and too many of them.
+
+use comms_content::{Cid, DAG_CBOR, DAG_PB};
+use comms_msg::door::Answer;
+use comms_msg::door::RefusalKind::{Invalid, Malformed, NotFound, TooLarge};
+use serde_json::{Value, json};
+
+use super::Siege;
+
+const DOOR: &str = "event.lending.Noted";
+/// CIDv1, raw, SHA-256, and then too few bytes.
+const CUT: &[u8] = b"\xd8\x2a\x45\x00\x01\x55\x12\x20";
+
+fn note(body: Value) -> Value {
+    json!({ "metadata": { "owner": "evil" }, "content": { "event": "lending.Noted", "entity": "n1", "body": body } })
+}
+
+fn link(cid: &Cid) -> Value {
+    json!({ "/": cid.to_string() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_taken_only_for_what_its_bytes_are() {
+    let siege = Siege::begin().await;
+    let evil = siege.attacker("evil").await;
+    let own = siege.node.connect("evil").await;
+    let bytes = own.put(&b"\xff, which is neither CBOR nor a node"[..]).await.unwrap().cid;
+    assert!(matches!(evil.ask(DOOR, note(json!({ "about": link(&bytes) })).to_string()).await, Answer::Ok(_)));
+    for codec in [DAG_CBOR, DAG_PB, 0x0129, 0x72, 0x00] {
+        evil.must(DOOR, note(json!({ "about": link(&bytes.with_codec(codec)) })), NotFound, "not here, or not yours").await;
+    }
+    // A body that stands in a block must be a block of DAG-CBOR.
+    let mut linked = note(json!({}));
+    linked["content"].as_object_mut().unwrap().remove("body");
+    for (cid, kind) in [(bytes, Invalid), (bytes.with_codec(DAG_CBOR), NotFound), (bytes.with_codec(DAG_PB), NotFound)] {
+        linked["content"]["link"] = link(&cid);
+        evil.must(DOOR, linked.clone(), kind, "").await;
+    }
+    // The secret of somebody else, as the leaf of a node that evil put as plain bytes.
+    let secret = siege.node.connect("desk").await.put(vec![5; 3_000_000]).await.unwrap().cid;
+    let node = [&b"\x12\x2c\x0a\x24"[..], &secret.to_bytes(), b"\x12\x00\x18\xc0\x8d\xb7\x01\x0a\x02\x08\x02"].concat();
+    let node = own.put(node).await.unwrap().cid;
+    for cid in [secret, node.with_codec(DAG_PB)] {
+        evil.must(DOOR, note(json!({ "about": link(&cid) })), NotFound, "not here, or not yours").await;
+        assert_eq!(own.get(&cid).await.unwrap_err().kind(), comms::ErrorKind::NotFound);
+    }
+    siege.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cid_that_is_none_or_names_no_block_is_refused() {
+    let siege = Siege::begin().await;
+    let evil = siege.attacker("evil").await;
+    for text in ["", "b", "Qm", "bafkrei", "nonsense", "..", "b\u{0}", "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdGx", &"b".repeat(5_000)] {
+        evil.must(DOOR, note(json!({ "about": { "/": text } })), Malformed, "").await;
+    }
+    let cut = [&b"\xa1\x67content\xa1\x64body\xa1\x65about"[..], CUT].concat();
+    assert_eq!(evil.refused(DOOR, cut).await.kind, Malformed);
+    // The content in place of its hash; other hash functions; version 0. None can be here.
+    for text in [
+        "bafkqaaa",
+        "bafkqabtimvwgy3yk",
+        "bafyqaaa",
+        "bafkr4iae4c5tt4yldi76xcpvg3etxykqkvec352im5fqbutolj2xo5yc5e",
+        "bafkrgqaohz2sgsv4nd2dpcugwp2lgkqzrorqdbc3btlokaig5b2divyazrtghkdmd2qslxc6sk7bpsmptihylsu5l5mv3mqbf56mgvyzixasg",
+        "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG",
+    ] {
+        evil.must(DOOR, note(json!({ "about": { "/": text } })), NotFound, "not here, or not yours").await;
+    }
+    siege.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_links_are_looked_up() {
+    let siege = Siege::begin().await;
+    let evil = siege.attacker("evil").await;
+    let links = |count: u64| (0..count).map(|n| link(&Cid::raw(&n.to_be_bytes()))).collect::<Vec<_>>();
+    evil.must(DOOR, note(json!({ "about": links(1_001) })), TooLarge, "1000").await;
+    evil.must(DOOR, note(json!({ "about": links(1_000) })), NotFound, "not here, or not yours").await;
+    // One link many times is one.
+    let own = siege.node.connect("evil").await.put(&b"mine"[..]).await.unwrap().cid;
+    let many = note(json!({ "about": vec![link(&own); 10_000] }));
+    assert!(matches!(evil.ask(DOOR, many.to_string()).await, Answer::Ok(_)));
+    siege.end().await;
+}
