@@ -93,7 +93,8 @@ pub fn write_definition(folder: &Path, definition: &str) {
     std::fs::write(folder.join("domain.toml"), definition).expect("a test folder can be written");
     for (path, text) in SCHEMAS {
         let file = folder.join("schemas").join(path);
-        std::fs::create_dir_all(file.parent().expect("a schema stands in its context's folder")).expect("writable");
+        std::fs::create_dir_all(file.parent().expect("a schema stands in its context's folder"))
+            .expect("writable");
         std::fs::write(file, text).expect("writable");
     }
 }

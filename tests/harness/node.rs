@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 use crate::wait::{SOON, wait_until};
 use crate::{binary, fixture};
 
+/// How often a bare connection looks for a server that went away.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
 /// A running `comms up`.
 #[derive(Debug)]
 pub struct TestNode {
@@ -130,7 +133,8 @@ impl TestNode {
 
     /// What `.comms/node.json` says.
     pub fn facts(&self) -> serde_json::Value {
-        let text = std::fs::read_to_string(self.comms_folder().join("node.json")).expect("a ready node has written it");
+        let text = std::fs::read_to_string(self.comms_folder().join("node.json"))
+            .expect("a ready node has written it");
         serde_json::from_str(&text).expect("node.json is JSON")
     }
 
@@ -151,7 +155,8 @@ impl TestNode {
 
     /// Process id of its nats-server.
     pub fn nats_pid(&self) -> u32 {
-        let text = std::fs::read_to_string(self.comms_folder().join("nats/nats-server.pid")).expect("a pid file");
+        let text =
+            std::fs::read_to_string(self.comms_folder().join("nats/nats-server.pid")).expect("a pid file");
         text.trim().parse().expect("a pid")
     }
 
@@ -170,6 +175,7 @@ impl TestNode {
         let (sender, complaints) = mpsc::channel(1_024);
         let client = async_nats::ConnectOptions::with_nkey(self.seed(service))
             .custom_inbox_prefix(format!("_INBOX.{service}"))
+            .reconnect_delay_callback(|attempt| if attempt <= 1 { Duration::ZERO } else { RECONNECT_PAUSE })
             .event_callback(move |event| {
                 let sender = sender.clone();
                 async move {
@@ -216,7 +222,12 @@ impl TestNode {
         let mut child = self.child.take().expect("the node runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it can be waited for");
-        wait_until("nats-server to end with its node", SOON, async || if alive(nats) { Err(nats) } else { Ok(()) }).await;
+        wait_until(
+            "nats-server to end with its node",
+            SOON,
+            async || if alive(nats) { Err(nats) } else { Ok(()) },
+        )
+        .await;
     }
 
     /// Asks the node to stop (SIGTERM) and waits for its end.
@@ -232,7 +243,8 @@ impl TestNode {
 
     /// What node and server wrote, for failures.
     pub fn logs(&self) -> String {
-        let log = std::fs::read_to_string(self.comms_folder().join("nats/nats-server.log")).unwrap_or_default();
+        let log =
+            std::fs::read_to_string(self.comms_folder().join("nats/nats-server.log")).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(40).collect();
         format!("--- node\n{}\n--- nats-server (last first)\n{}", self.output(), tail.join("\n"))
     }
@@ -261,6 +273,13 @@ pub fn alive(pid: u32) -> bool {
 
 /// Sends a signal by name to one process.
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().expect("kill runs");
+    let status =
+        Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill -{name} {pid}");
+}
+
+/// Kills one process (SIGKILL) by a single system call, so that nothing comes between the decision and the kill.
+pub fn kill_now(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it can be killed");
 }

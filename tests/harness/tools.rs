@@ -30,7 +30,8 @@ pub fn nats_server() -> PathBuf {
         return PathBuf::from(named);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("nats-server")).find(|file| file.is_file());
+    let on_path =
+        std::env::split_paths(&path).map(|folder| folder.join("nats-server")).find(|file| file.is_file());
     on_path.unwrap_or_else(|| installed("nats-server"))
 }
 

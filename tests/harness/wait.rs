@@ -9,7 +9,11 @@ pub const SOON: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Looks until `look` returns `Ok`, and returns what it holds; panics with the last `Err` after `bound`.
-pub async fn wait_until<T, E: Debug>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
+pub async fn wait_until<T, E: Debug>(
+    what: &str,
+    bound: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
     let begin = Instant::now();
     loop {
         match look().await {

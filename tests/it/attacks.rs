@@ -164,7 +164,11 @@ async fn connecting_without_or_with_wrong_credentials_is_refused() {
     refused(async_nats::connect(node.nats_url()).await);
     let stranger = nkeys::KeyPair::new_user().seed().unwrap();
     refused(async_nats::ConnectOptions::with_nkey(stranger).connect(node.nats_url()).await);
-    refused(async_nats::ConnectOptions::with_user_and_password("dev".into(), "".into()).connect(node.nats_url()).await);
+    refused(
+        async_nats::ConnectOptions::with_user_and_password("dev".into(), "".into())
+            .connect(node.nats_url())
+            .await,
+    );
 }
 
 /// The doors answer into the sender's inbox only; a reply subject anywhere else would make the node speak for the
@@ -177,13 +181,16 @@ async fn a_door_answers_into_its_senders_inbox_and_nowhere_else() {
     let (archive, _) = node.raw("archive").await;
     let (desk, _) = node.raw("desk").await;
     let mut live = reader.subscribe("library.live.event.lending.*.Lent").await.unwrap();
-    let mut handled = archive.queue_subscribe("library.command.documents.Ping.*", "archive".into()).await.unwrap();
-    let mut asked = archive.queue_subscribe("library.query.documents.FindDocuments.*", "archive".into()).await.unwrap();
+    let mut handled =
+        archive.queue_subscribe("library.command.documents.Ping.*", "archive".into()).await.unwrap();
+    let mut asked =
+        archive.queue_subscribe("library.query.documents.FindDocuments.*", "archive".into()).await.unwrap();
     let mut inbox = desk.subscribe("_INBOX.desk.>").await.unwrap();
     for client in [&reader, &archive, &desk] {
         client.flush().await.unwrap();
     }
-    let body = json!({ "metadata": { "owner": "evil" }, "content": { "command": "lending.Lend", "body": {} } });
+    let body =
+        json!({ "metadata": { "owner": "evil" }, "content": { "command": "lending.Lend", "body": {} } });
     for reply in [
         "library.live.event.lending.x.Lent",
         "library.event.lending.x.Lent",
@@ -193,15 +200,20 @@ async fn a_door_answers_into_its_senders_inbox_and_nowhere_else() {
         "_INBOX.evil2.x",
         "library.door.command.documents.AddDocument.desk",
     ] {
-        for door in ["library.door.command.lending.Lend.evil", "library.door.hello.evil", "library.door.watch.evil"] {
+        for door in
+            ["library.door.command.lending.Lend.evil", "library.door.hello.evil", "library.door.watch.evil"]
+        {
             evil.client.publish_with_reply(door, reply, body.to_string().into()).await.unwrap();
         }
     }
     // The doors have seen all of the above when they answer this.
     evil.ask("library.door.hello.evil", json!({})).await;
-    for (what, subscriber) in
-        [("a live event", &mut live), ("a direct command", &mut handled), ("a query", &mut asked), ("an inbox", &mut inbox)]
-    {
+    for (what, subscriber) in [
+        ("a live event", &mut live),
+        ("a direct command", &mut handled),
+        ("a query", &mut asked),
+        ("an inbox", &mut inbox),
+    ] {
         let heard = tokio::time::timeout(QUIET, subscriber.next()).await;
         assert!(heard.is_err(), "{what} was forged by a reply subject: {heard:?}");
     }
@@ -213,11 +225,21 @@ async fn a_responder_that_answers_anything_can_only_reach_inboxes() {
     let node = TestNode::start().await;
     let evil = Attacker::of(&node, "evil").await;
     let mut archive = Attacker::of(&node, "archive").await;
-    let mut queries =
-        archive.client.queue_subscribe("library.query.documents.FindDocuments.*", "archive".into()).await.unwrap();
+    let mut queries = archive
+        .client
+        .queue_subscribe("library.query.documents.FindDocuments.*", "archive".into())
+        .await
+        .unwrap();
     archive.client.flush().await.unwrap();
-    for reply in ["library.live.event.documents.x.DocumentAdded", "library.command.documents.Ping.desk", "library.event.documents.x.DocumentAdded"] {
-        evil.client.publish_with_reply("library.query.documents.FindDocuments.evil", reply, "{}".into()).await.unwrap();
+    for reply in [
+        "library.live.event.documents.x.DocumentAdded",
+        "library.command.documents.Ping.desk",
+        "library.event.documents.x.DocumentAdded",
+    ] {
+        evil.client
+            .publish_with_reply("library.query.documents.FindDocuments.evil", reply, "{}".into())
+            .await
+            .unwrap();
         let query = tokio::time::timeout(SOON, queries.next()).await.expect("the query arrives").unwrap();
         archive.client.publish(query.reply.unwrap(), "forged".into()).await.unwrap();
         archive.complaint("publish", reply).await;
@@ -287,8 +309,14 @@ fn dev_appears_in_the_readmes_commands_only() {
     let mut found = Vec::new();
     for folder in ["tests/it", "examples", "crates/comms-cli/templates/services"] {
         visit(&checkout.join(folder), &mut |path, text| {
-            let needles = [concat!("\"", "dev\""), concat!("dev", ".nk"), concat!("--as ", "dev"), concat!("_INBOX.", "dev")];
-            if path.file_name().is_some_and(|n| n != "attacks.rs") && needles.iter().any(|n| text.contains(n)) {
+            let needles = [
+                concat!("\"", "dev\""),
+                concat!("dev", ".nk"),
+                concat!("--as ", "dev"),
+                concat!("_INBOX.", "dev"),
+            ];
+            if path.file_name().is_some_and(|n| n != "attacks.rs") && needles.iter().any(|n| text.contains(n))
+            {
                 found.push(path.display().to_string());
             }
         });
@@ -343,7 +371,15 @@ async fn a_status_message_steered_onto_a_handler_is_dropped() {
     other_sender["metadata"]["sender"] = "archive".into();
     let event = json!({ "id": "0190a000-0000-7000-8000-000000000009", "metadata": ping(9)["metadata"],
         "content": { "event": "documents.DocumentAdded", "v": 1, "entity": "x", "body": {} } });
-    for payload in [String::new(), "{}".into(), "null".into(), "\u{1}".into(), other_type.to_string(), other_sender.to_string(), event.to_string()] {
+    for payload in [
+        String::new(),
+        "{}".into(),
+        "null".into(),
+        "\u{1}".into(),
+        other_type.to_string(),
+        other_sender.to_string(),
+        event.to_string(),
+    ] {
         desk.publish("library.command.documents.Ping.desk", payload.into()).await.unwrap();
     }
     let mut status = async_nats::HeaderMap::new();
@@ -354,7 +390,11 @@ async fn a_status_message_steered_onto_a_handler_is_dropped() {
         if handled.lock().unwrap().contains(&4) { Ok(()) } else { Err("it was not handled") }
     })
     .await;
-    assert_eq!(*handled.lock().unwrap(), BTreeSet::from([1, 4]), "a handler ran for a message that is not its own");
+    assert_eq!(
+        *handled.lock().unwrap(),
+        BTreeSet::from([1, 4]),
+        "a handler ran for a message that is not its own"
+    );
     stop.cancel();
     serving.await.unwrap().unwrap();
 }

@@ -21,8 +21,8 @@ use comms_tests::node::alive;
 use comms_tests::wait::SOON;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::vocabulary::DocumentRetitled;
 
@@ -32,17 +32,19 @@ const HONEST_WITHIN: Duration = Duration::from_secs(10);
 
 /// A node under attack, with honest services that use it all the time.
 struct Siege {
+    // Ends before the node does, whatever the test comes to.
+    honest: AbortOnDropHandle<u64>,
     node: TestNode,
     nats: u32,
     stop: CancellationToken,
-    honest: JoinHandle<u64>,
 }
 
 impl Siege {
     async fn begin() -> Siege {
         let node = TestNode::start().await;
         let stop = CancellationToken::new();
-        let honest = tokio::spawn(honest(node.connect("archive").await, node.connect("desk").await, stop.clone()));
+        let honest =
+            tokio::spawn(honest(node.connect("archive").await, node.connect("desk").await, stop.clone()));
         Siege { nats: node.nats_pid(), node, stop, honest }
     }
 
@@ -67,7 +69,10 @@ impl Siege {
     async fn with_the_nodes_key(&self, sender: &str) -> Attacker {
         let seed = self.node.comms_folder().join("node/services.node.nk");
         let seed = std::fs::read_to_string(seed).expect("the node has a key").trim().to_owned();
-        let client = async_nats::ConnectOptions::with_nkey(seed).connect(self.node.nats_url()).await.expect("it is let in");
+        let client = async_nats::ConnectOptions::with_nkey(seed)
+            .connect(self.node.nats_url())
+            .await
+            .expect("it is let in");
         Attacker { client, service: sender.to_owned() }
     }
 }
@@ -79,7 +84,12 @@ async fn honest(archive: comms::Comms, desk: comms::Comms, stop: CancellationTok
         let is_last = stop.is_cancelled();
         let round = async {
             let title = format!("round {rounds}");
-            archive.publish(DocumentRetitled { title: title.clone() }).entity("honest").owner("ada").await.unwrap();
+            archive
+                .publish(DocumentRetitled { title: title.clone() })
+                .entity("honest")
+                .owner("ada")
+                .await
+                .unwrap();
             let cid = desk.put(title.clone().into_bytes()).await.unwrap().cid;
             let bytes = desk.get(&cid).await.unwrap().into_bytes(1 << 20).await.unwrap();
             assert_eq!(bytes, title.as_bytes());

@@ -62,7 +62,11 @@ impl Side {
     async fn hears(&self, wanted: &[u64]) {
         wait_until("the events of both sides", RESUMED, async || {
             let tally = self.tally.lock().unwrap();
-            if tally.heard.keys().eq(wanted) { Ok(()) } else { Err(format!("{:?}\n{}", tally.heard, self.node.logs())) }
+            if tally.heard.keys().eq(wanted) {
+                Ok(())
+            } else {
+                Err(format!("{:?}\n{}", tally.heard, self.node.logs()))
+            }
         })
         .await;
         let tally = self.tally.lock().unwrap();
@@ -78,7 +82,11 @@ fn free_port() -> u16 {
 async fn nothing_happens_twice_between_a_hub_and_a_leaf_and_a_leaf_alone_goes_on() {
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
-    let hub = TestNode::start_with(fixture::DOMAIN, &["--name", "hub", "--leaf-listen", &listen, "--leaf", "leafa"]).await;
+    let hub = TestNode::start_with(
+        fixture::DOMAIN,
+        &["--name", "hub", "--leaf-listen", &listen, "--leaf", "leafa"],
+    )
+    .await;
     let key = hub.comms_folder().join("node/domain.leaf-leafa.nk");
     let url = format!("nats-leaf://{listen}");
     let leaf = TestNode::start_with(
@@ -94,7 +102,11 @@ async fn nothing_happens_twice_between_a_hub_and_a_leaf_and_a_leaf_alone_goes_on
     for (side, asker, words) in [(&hub, &at_hub, "hub"), (&leaf, &at_leaf, "leaf")] {
         let found = asker.ask(FindDocuments { words: words.into() }).owner("ada").await.unwrap();
         assert_eq!(found.titles, [words]);
-        assert_eq!(side.tally.lock().unwrap().asked, BTreeMap::from([(words.to_owned(), 1)]), "queries stay on their side");
+        assert_eq!(
+            side.tally.lock().unwrap().asked,
+            BTreeMap::from([(words.to_owned(), 1)]),
+            "queries stay on their side"
+        );
     }
     hub.hears(&[1, 2]).await;
     leaf.hears(&[1, 2]).await;

@@ -29,7 +29,8 @@ async fn nats_server_is_restarted_when_it_dies_and_clients_come_back() {
         let dead = node.nats_pid();
         signal(dead, "KILL");
         wait_until("another nats-server", SOON, async || {
-            let pid = std::fs::read_to_string(node.comms_folder().join("nats/nats-server.pid")).unwrap_or_default();
+            let pid =
+                std::fs::read_to_string(node.comms_folder().join("nats/nats-server.pid")).unwrap_or_default();
             let pid: u32 = pid.trim().parse().unwrap_or(dead);
             if pid != dead && alive(pid) { Ok(()) } else { Err(node.output()) }
         })
@@ -67,7 +68,11 @@ async fn the_definition_changes_while_the_domain_runs() {
     let (code, out, err) = node.run(&["domain", "plan", "--as", "operator"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("indexer") && out.contains("lending.Lent"), "{out}");
-    assert_eq!(indexer.watch::<Lent>().await.unwrap_err().kind(), ErrorKind::Denied, "a plan changes nothing");
+    assert_eq!(
+        indexer.watch::<Lent>().await.unwrap_err().kind(),
+        ErrorKind::Denied,
+        "a plan changes nothing"
+    );
     let (code, _, err) = node.run(&["domain", "apply", "--as", "operator"]);
     assert_eq!(code, 0, "{err}");
     // The same connection, without a reconnect.
@@ -116,7 +121,10 @@ async fn a_watch_goes_on_over_restarts_of_the_node_without_a_gap_or_a_double() {
             let title = format!("{wanted}");
             archive.publish(DocumentRetitled { title }).entity("d").owner("ada").await.unwrap();
             let heard = tokio::time::timeout(Duration::from_secs(40), watch.next()).await;
-            let heard = heard.unwrap_or_else(|_| panic!("event {wanted} of round {round} does not come")).unwrap().unwrap();
+            let heard = heard
+                .unwrap_or_else(|_| panic!("event {wanted} of round {round} does not come"))
+                .unwrap()
+                .unwrap();
             assert_eq!(heard.event().title, format!("{wanted}"));
             wanted += 1;
         }

@@ -31,7 +31,10 @@ async fn a_command_is_kept_handled_and_its_outcome_told() {
     let outcome = sent.outcome().await.unwrap();
     assert_eq!(outcome.end, End::Done);
     assert_eq!(outcome.events.len(), 1);
-    assert!(outcome.events[0].msg.is_none(), "the desk does not observe this event, so it is not shown its body");
+    assert!(
+        outcome.events[0].msg.is_none(),
+        "the desk does not observe this event, so it is not shown its body"
+    );
 
     let added = tokio::time::timeout(SOON, live.next()).await.expect("an event comes").unwrap().unwrap();
     // The conversation is carried on without a line of the handler's code.
@@ -113,11 +116,9 @@ async fn a_handler_retries_rejects_and_may_even_panic() {
         .await
         .unwrap();
     let evil = node.connect("evil").await;
-    for (n, wanted, wanted_tries) in [
-        (1, End::Done, 2),
-        (2, End::Done, 2),
-        (3, End::Rejected("nothing to lend".into()), 1),
-    ] {
+    for (n, wanted, wanted_tries) in
+        [(1, End::Done, 2), (2, End::Done, 2), (3, End::Rejected("nothing to lend".into()), 1)]
+    {
         tries.store(0, Ordering::SeqCst);
         let outcome = evil.send(Lend { n }).owner("ada").await.unwrap().outcome().await.unwrap();
         assert_eq!(outcome.end, wanted);
@@ -130,7 +131,8 @@ async fn a_handler_retries_rejects_and_may_even_panic() {
 async fn what_the_definition_or_a_schema_forbids_is_refused_with_the_field() {
     let node = TestNode::start().await;
     let desk = node.connect("desk").await;
-    let empty = desk.send(AddDocument { title: String::new(), file: Content::from(vec![1]) }).owner("ada").await;
+    let empty =
+        desk.send(AddDocument { title: String::new(), file: Content::from(vec![1]) }).owner("ada").await;
     let error = empty.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(!error.may_have_happened());
@@ -185,7 +187,8 @@ async fn a_query_is_answered_or_fails_by_its_deadline() {
 async fn events_are_appended_where_they_are_expected_and_watched_from_anywhere() {
     let node = TestNode::start().await;
     let (archive, indexer) = (node.connect("archive").await, node.connect("indexer").await);
-    let retitle = |title: &str| archive.publish(DocumentRetitled { title: title.into() }).entity("d1").owner("ada");
+    let retitle =
+        |title: &str| archive.publish(DocumentRetitled { title: title.into() }).entity("d1").owner("ada");
     let first = retitle("one").expect(Expect::Absent).await.unwrap();
     let refused = retitle("two").expect(Expect::Absent).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
@@ -194,7 +197,12 @@ async fn events_are_appended_where_they_are_expected_and_watched_from_anywhere()
     let stale = retitle("three").expect(Expect::At(first.position)).await.unwrap_err();
     assert_eq!((stale.kind(), stale.position()), (ErrorKind::Conflict, Some(&second.position)));
     for n in 0..250 {
-        archive.publish(DocumentRetitled { title: format!("t{n}") }).entity(format!("e{n}")).owner("ada").await.unwrap();
+        archive
+            .publish(DocumentRetitled { title: format!("t{n}") })
+            .entity(format!("e{n}"))
+            .owner("ada")
+            .await
+            .unwrap();
     }
 
     let titles = async |from: WatchFrom, count: usize| {
@@ -226,7 +234,8 @@ async fn one_history_per_entity_is_never_forked_by_concurrent_writers() {
     const EACH: usize = 25;
     let node = TestNode::start().await;
     let archive = node.connect("archive").await;
-    let first = archive.publish(DocumentRetitled { title: "0".into() }).entity("hot").owner("ada").await.unwrap();
+    let first =
+        archive.publish(DocumentRetitled { title: "0".into() }).entity("hot").owner("ada").await.unwrap();
     let writers = (0..WRITERS).map(|_| {
         let archive = archive.clone();
         async move {
@@ -243,7 +252,9 @@ async fn one_history_per_entity_is_never_forked_by_concurrent_writers() {
                         at = appended.position;
                         won += 1;
                     }
-                    Err(error) if error.kind() == ErrorKind::Conflict => at = *error.position().expect("the actual one"),
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        at = *error.position().expect("the actual one")
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -317,7 +328,8 @@ async fn retitling_a_document_goes_on_in_its_conversation() {
         .await
         .unwrap();
     let desk = node.connect("desk").await;
-    let sent = desk.send(RetitleDocument { document: "d1".into(), title: "new".into() }).owner("ada").await.unwrap();
+    let sent =
+        desk.send(RetitleDocument { document: "d1".into(), title: "new".into() }).owner("ada").await.unwrap();
     let outcome = sent.outcome().await.unwrap();
     assert_eq!(outcome.end, End::Done);
     let positions: Vec<u64> = outcome.events.iter().map(|e| e.position.sequence()).collect();

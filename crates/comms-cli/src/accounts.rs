@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use comms_domain::{Layout, NodeId, nats_conf};
+use comms_node::Error;
 use comms_node::folder::Folder;
 use comms_node::keys::Keys;
 
@@ -18,9 +19,13 @@ use crate::output::{Output, Row, Tone, count};
 pub(crate) fn accounts(file: &Path, output: Output) -> Result<(), Failure> {
     let domain = Definition::find()?.domain()?;
     let folder = Folder::beside(&definition::home(&definition::here()?)?)?;
-    // Names of consumers follow from the node's secret, which one process at a time may make.
-    let held = folder.hold()?;
-    let (name, secret) = held.identity(None)?;
+    // Names of consumers follow from the node's secret, which one process at a time may make; a node that runs
+    // here has made it.
+    let (name, secret) = match (folder.hold(), folder.identity()) {
+        (Ok(held), _) => held.identity(None)?,
+        (Err(Error::Held { .. }), Ok(Some(kept))) => kept,
+        (Err(error), _) => return Err(error.into()),
+    };
     let layout = Layout::of(&domain, &NodeId::standalone(name, *secret.bytes()));
     let keys = Keys::load_or_make(&folder, &layout)?;
     let text = nats_conf::accounts(&layout, &keys.public()).map_err(|error| {

@@ -4,10 +4,11 @@
 //! signals: the first in order, the second at once.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use comms_domain::{Domain, Kind};
 use comms_node::guard::Guard;
+use comms_node::probe::{Findings, Verdict};
 use comms_node::{Bridge, Nats, Node, Options, Summary};
 
 use crate::args;
@@ -19,6 +20,9 @@ use crate::json;
 use crate::output::{Output, Row, Tone, count, milliseconds, span};
 use crate::signals::Signals;
 
+/// A supervisor may signal a process and its group: what comes so soon after the first signal is the same one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// Carries out `comms up`.
 pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
     let start = Instant::now();
@@ -28,9 +32,15 @@ pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
     if let Nats::External { url } = &options.nats {
         wait(url, &home, output)?;
     }
-    let node = tokio::select! {
-        node = Node::start(options) => node?,
-        () = signals.next() => return Err(Failure::failed("stopped before it was ready")),
+    let mut findings = options.findings.subscribe();
+    let starting = Node::start(options);
+    tokio::pin!(starting);
+    let node = loop {
+        tokio::select! {
+            node = &mut starting => break node?,
+            Ok(()) = findings.changed() => probed(findings.borrow_and_update().as_ref(), output)?,
+            () = signals.next() => return Err(Failure::failed("stopped before it was ready")),
+        }
     };
     let ready = ready(node.summary(), start);
     output.json(&json::Up::Ready(ready))?;
@@ -40,9 +50,15 @@ pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
         () = signals.next() => None,
     };
     let stop = Instant::now();
-    let forced = tokio::select! {
-        forced = node.shutdown() => forced,
-        () = signals.next() => return Err(Failure::failed("stopped at once, on the second signal")),
+    let stopping = node.shutdown();
+    tokio::pin!(stopping);
+    let forced = loop {
+        tokio::select! {
+            forced = &mut stopping => break forced,
+            () = signals.next() => if stop.elapsed() > SAME_SIGNAL {
+                return Err(Failure::failed("stopped at once, on the second signal"));
+            },
+        }
     };
     if let Some(failure) = failure {
         return Err(Failure::failed(format!("the node cannot go on without its {}", failure.name))
@@ -87,6 +103,17 @@ fn wait(url: &str, home: &Path, output: Output) -> Result<(), Failure> {
         "include this file in the configuration of {url} and reload it; the doors open when it is in force"
     ));
     output.say(&json::Up::Waiting(json::Waiting { nats: url.to_owned(), accounts }), &row)
+}
+
+/// What keeps the doors shut, each thing with its mend.
+fn probed(findings: Option<&Findings>, output: Output) -> Result<(), Failure> {
+    let open =
+        findings.into_iter().flat_map(Findings::iter).filter(|finding| finding.verdict == Verdict::Open);
+    for finding in open {
+        let row = Row::new("shut").tone(Tone::Warn).cell(finding.what.clone());
+        output.row(&finding.mend.iter().fold(row, |row, mend| row.cell(mend.clone())))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn ready(summary: &Summary, start: Instant) -> json::Ready {

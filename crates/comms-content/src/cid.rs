@@ -81,11 +81,12 @@ impl Cid {
         let mut rest = bytes;
         let cid = cid::Cid::read_bytes(&mut rest).map_err(|error| malformed(&error.to_string()))?;
         let read = bytes.len() - rest.len();
-        // Longer than need be is the only other spelling that a varint has.
-        if cid.encoded_len() == read {
-            Ok((Self(cid), read))
+        // A varint can be longer than need be, or carry bits beyond the 64 that count: second spellings, both.
+        let cid = Self(cid);
+        if cid.encoded_len() == read && cid.to_bytes() == bytes[..read] {
+            Ok((cid, read))
         } else {
-            Err(malformed("not its shortest form"))
+            Err(malformed("not its one spelling"))
         }
     }
 

@@ -6,6 +6,7 @@
 //! those before it; applying again goes on from there.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_nats::jetstream;
 use comms_domain::{Account, Change, Changes, Difference, Domain, Layout, NodeId, nats_conf};
@@ -26,6 +27,11 @@ use crate::{Error, provision};
 
 /// Stored subjects that a refusal names; it is enough to see what is meant.
 const SUBJECTS_NAMED_MAX: usize = 3;
+
+/// How long streams and consumers are tried after a reload; it takes milliseconds.
+const PROVISION_FOR: Duration = Duration::from_secs(5);
+/// Pause before another try.
+const PROVISION_PAUSE: Duration = Duration::from_millis(50);
 
 /// Makes the running node follow its definition.
 #[derive(Debug)]
@@ -50,8 +56,10 @@ pub(crate) struct ServerConfiguration(pub(crate) nats_conf::ServerOptions);
 
 impl ServerConfiguration {
     pub(crate) fn text(&self, layout: &Layout, keys: &Keys) -> Result<String, Error> {
-        nats_conf::server(layout, &keys.public(), &self.0)
-            .map_err(|e| Error::Request { doing: "write the configuration of nats-server".to_owned(), source: Box::new(e) })
+        nats_conf::server(layout, &keys.public(), &self.0).map_err(|e| Error::Request {
+            doing: "write the configuration of nats-server".to_owned(),
+            source: Box::new(e),
+        })
     }
 }
 
@@ -76,7 +84,10 @@ impl Administration {
         let (changes, _) = self.compare(&domain);
         let orphans = self.orphaned(&changes).await.map_err(|e| failed(&e))?;
         if !orphans.is_empty() {
-            let message = format!("the change would orphan what is stored; nothing was changed:\n  {}", orphans.join("\n  "));
+            let message = format!(
+                "the change would orphan what is stored; nothing was changed:\n  {}",
+                orphans.join("\n  ")
+            );
             return Err(Refusal::new(RefusalKind::Conflict, message));
         }
         let Some(server) = &self.server else {
@@ -98,13 +109,27 @@ impl Administration {
         let layout = Layout::of(&domain, &self.id);
         let keys = Keys::load_or_make(self.held.folder(), &layout)?;
         server.reload(&self.configure.text(&layout, &keys)?).await?;
-        provision::apply(&self.jetstream, &layout).await?;
+        self.provision(&layout).await?;
         self.current.replace(domain);
         if let Some(doors) = self.doors.get() {
             doors.follow(Arc::new(layout.clone()));
         }
         admit(&self.tokens, &layout, &keys);
         sources.keep(&self.held)
+    }
+
+    /// JetStream does not answer for a moment after a reload; what is done before an error stays done.
+    async fn provision(&self, layout: &Layout) -> Result<(), Error> {
+        let begin = tokio::time::Instant::now();
+        loop {
+            match provision::apply(&self.jetstream, layout).await {
+                Err(Error::Request { doing, source }) if begin.elapsed() < PROVISION_FOR => {
+                    tracing::debug!(doing, %source, "again");
+                    tokio::time::sleep(PROVISION_PAUSE).await;
+                }
+                result => return result.map(drop),
+            }
+        }
     }
 
     fn compare(&self, new: &Domain) -> (Changes, Difference) {

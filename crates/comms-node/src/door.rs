@@ -18,8 +18,8 @@ mod outcome;
 mod request;
 mod watch;
 
-use std::sync::{Arc, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
 use comms_domain::Layout;
@@ -100,7 +100,11 @@ impl Doors {
     }
 
     /// Serves requests until `stop`, then takes no more and ends those it has.
-    pub(crate) async fn serve(self: Arc<Doors>, mut requests: async_nats::Subscriber, stop: CancellationToken) {
+    pub(crate) async fn serve(
+        self: Arc<Doors>,
+        mut requests: async_nats::Subscriber,
+        stop: CancellationToken,
+    ) {
         let room = Arc::new(Semaphore::new(REQUESTS_MAX));
         let tasks = TaskTracker::new();
         loop {

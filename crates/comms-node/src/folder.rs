@@ -134,6 +134,33 @@ impl Folder {
         Ok(Held { folder: self.clone(), _lock: lock })
     }
 
+    /// The node's name and secret, if it has them: for whoever reads beside a node that holds the folder.
+    pub fn identity(&self) -> Result<Option<(NodeName, Secret)>, Error> {
+        Ok(self.kept_name()?.zip(self.kept_secret()?))
+    }
+
+    fn kept_name(&self) -> Result<Option<NodeName>, Error> {
+        let path = self.node().join("name");
+        let Some(text) = read_small(&path)? else { return Ok(None) };
+        let name = text.trim().parse().map_err(|error: comms_domain::NodeNameError| Error::Malformed {
+            path,
+            expected: "the name of this node",
+            why: error.to_string(),
+        })?;
+        Ok(Some(name))
+    }
+
+    fn kept_secret(&self) -> Result<Option<Secret>, Error> {
+        let path = self.node().join("secret");
+        let Some(text) = read_small(&path)? else { return Ok(None) };
+        let secret = Secret::from_hex(text.trim()).ok_or(Error::Malformed {
+            path,
+            expected: "32 bytes in hexadecimal digits",
+            why: String::from("it is something else"),
+        })?;
+        Ok(Some(secret))
+    }
+
     /// What `node.json` says; `None` where there is none, that is, while no node serves here.
     pub fn read_node_file(&self) -> Result<Option<NodeFile>, Error> {
         let path = self.node_file();
@@ -168,14 +195,7 @@ impl Held {
     }
 
     fn name(&self, given: Option<&NodeName>) -> Result<NodeName, Error> {
-        let path = self.folder.node().join("name");
-        if let Some(text) = read_small(&path)? {
-            let kept: NodeName =
-                text.trim().parse().map_err(|error: comms_domain::NodeNameError| Error::Malformed {
-                    path: path.clone(),
-                    expected: "the name of this node",
-                    why: error.to_string(),
-                })?;
+        if let Some(kept) = self.folder.kept_name()? {
             return match given {
                 Some(given) if *given != kept => {
                     Err(Error::NameKept { kept: kept.to_string(), given: given.to_string() })
@@ -184,19 +204,15 @@ impl Held {
             };
         }
         let name = given.cloned().unwrap_or_else(random_name);
-        replace(&path, format!("{name}\n").as_bytes(), Durability::Synced)?;
+        replace(&self.folder.node().join("name"), format!("{name}\n").as_bytes(), Durability::Synced)?;
         Ok(name)
     }
 
     fn secret(&self) -> Result<Secret, Error> {
-        let path = self.folder.node().join("secret");
-        if let Some(text) = read_small(&path)? {
-            return Secret::from_hex(text.trim()).ok_or(Error::Malformed {
-                path,
-                expected: "32 bytes in hexadecimal digits",
-                why: String::from("it is something else"),
-            });
+        if let Some(kept) = self.folder.kept_secret()? {
+            return Ok(kept);
         }
+        let path = self.folder.node().join("secret");
         let secret = Secret::random();
         // Synced, because the names of consumers, and with them their places in the log, come from it.
         replace(&path, format!("{}\n", secret.to_hex().as_str()).as_bytes(), Durability::Synced)?;

@@ -111,15 +111,24 @@ pub(crate) struct LogNames {
 impl EventLog {
     /// Opens the log on streams that exist: reads back what must be remembered. The writers are to be run by the
     /// caller until they return.
-    pub(crate) async fn open(client: async_nats::Client, names: LogNames) -> Result<(EventLog, [Writer; 2]), Error> {
+    pub(crate) async fn open(
+        client: async_nats::Client,
+        names: LogNames,
+    ) -> Result<(EventLog, [Writer; 2]), Error> {
         let context = jetstream::new(client.clone());
         let open = async |name: &str| {
-            context.get_stream(name).await.map_err(|e| Error::Stream { name: name.to_owned(), source: Box::new(e) })
+            context
+                .get_stream(name)
+                .await
+                .map_err(|e| Error::Stream { name: name.to_owned(), source: Box::new(e) })
         };
         let (events, commands) = (open(&names.event_stream).await?, open(&names.command_stream).await?);
         let recovered = recovery::recover(&client, &names.domain, &commands, &events, now_ms()).await?;
         if recovered.unreadable > 0 {
-            tracing::error!(count = recovered.unreadable, "stored messages that are no messages of this version");
+            tracing::error!(
+                count = recovered.unreadable,
+                "stored messages that are no messages of this version"
+            );
         }
         let foreign = match &names.foreign_stream {
             Some(name) => Some(incarnation(&open(name).await?)),
@@ -127,7 +136,8 @@ impl EventLog {
         };
         let incarnation = incarnation(&events);
         let (event_appender, event_writer) = Appender::open(client.clone(), &names.event_stream).await?;
-        let (command_appender, command_writer) = Appender::open(client.clone(), &names.command_stream).await?;
+        let (command_appender, command_writer) =
+            Appender::open(client.clone(), &names.command_stream).await?;
         let memory = Memory { outcomes: recovered.outcomes, pending: recovered.pending, ..Memory::default() };
         let log = EventLog {
             domain: names.domain,
@@ -191,7 +201,12 @@ impl EventLog {
     }
 
     /// Stores a command, once per id: a repeat of one that waits or ended answers with the first's place.
-    pub(crate) async fn store_command(&self, subject: String, msg: &Msg, record: PendingCommand) -> Result<Stored, AppendError> {
+    pub(crate) async fn store_command(
+        &self,
+        subject: String,
+        msg: &Msg,
+        record: PendingCommand,
+    ) -> Result<Stored, AppendError> {
         let id = msg.id;
         {
             let mut memory = self.lock();
@@ -205,7 +220,9 @@ impl EventLog {
                 return Err(AppendError::Busy(pending::PENDING_MAX));
             }
             if !memory.arriving.insert(id) {
-                return Err(AppendError::Refused("a message with this id is being stored right now".to_owned()));
+                return Err(AppendError::Refused(
+                    "a message with this id is being stored right now".to_owned(),
+                ));
             }
         }
         let message = StoredMessage { subject, id, payload: Bytes::from(msg.to_cbor()), ttl_s: None };
@@ -274,8 +291,14 @@ impl EventLog {
 
     /// Stores the ending of a command that caused no event. It goes after the time outcomes are kept, unless it is a
     /// dead letter, which holds the command itself and stays.
-    pub(crate) async fn store_ending(&self, type_name: &TypeName, command: MsgId, record: &recovery::EndingRecord) -> Result<Stored, AppendError> {
-        let subject = format!("{}.outcome.{}.{}.{command}", self.domain, type_name.context(), type_name.name());
+    pub(crate) async fn store_ending(
+        &self,
+        type_name: &TypeName,
+        command: MsgId,
+        record: &recovery::EndingRecord,
+    ) -> Result<Stored, AppendError> {
+        let subject =
+            format!("{}.outcome.{}.{}.{command}", self.domain, type_name.context(), type_name.name());
         let dead = matches!(record.state, recovery::EndingState::Dead);
         let message = StoredMessage {
             subject: subject.clone(),
@@ -355,7 +378,8 @@ async fn read_message(stream: &Stream, sequence: u64) -> Result<Option<Msg>, App
 fn incarnation(stream: &Stream) -> String {
     let info = stream.cached_info();
     let created = info.created.unix_timestamp_nanos();
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{}@{created}", info.config.name).as_bytes());
+    let digest =
+        ring::digest::digest(&ring::digest::SHA256, format!("{}@{created}", info.config.name).as_bytes());
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     digest.as_ref()[..8].iter().map(|byte| char::from(LETTERS[usize::from(byte & 31)])).collect()
 }

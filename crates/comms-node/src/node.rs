@@ -84,26 +84,50 @@ impl Node {
         let id = NodeId { name, secret: *secret.bytes(), role: role(&options.bridge) };
         let layout = Layout::of(&domain, &id);
         let keys = Keys::load_or_make(&folder, &layout)?;
-        let listener = TcpListener::bind(options.http)
-            .await
-            .map_err(|source| Error::Listen { what: "the node's HTTP", address: options.http.to_string(), source })?;
-        let http = format!("http://{}", listener.local_addr().map_err(|source| Error::Listen {
+        let listener = TcpListener::bind(options.http).await.map_err(|source| Error::Listen {
             what: "the node's HTTP",
             address: options.http.to_string(),
             source,
-        })?);
-        let (server, configure) = match &options.nats {
+        })?;
+        let http = format!(
+            "http://{}",
+            listener.local_addr().map_err(|source| Error::Listen {
+                what: "the node's HTTP",
+                address: options.http.to_string(),
+                source,
+            })?
+        );
+        let (server, configure, warned) = match &options.nats {
             Nats::Managed(listen) => {
                 let (server, configure) = manage(&folder, &id, &layout, &keys, *listen, &options).await?;
-                (Some(Arc::new(server)), configure)
+                (Some(Arc::new(server)), configure, Vec::new())
             }
             Nats::External { url } => {
                 external::prepare(&folder, &layout, &keys)?;
-                external::wait_until_enforced(url, &domain, &layout, &keys).await?;
-                (None, ServerConfiguration(nats_conf::ServerOptions::new("", options.http, "")))
+                let warned =
+                    external::wait_until_enforced(url, &domain, &layout, &keys, &options.findings).await;
+                (None, ServerConfiguration(nats_conf::ServerOptions::new("", options.http, "")), warned)
             }
         };
-        let started = Self::serve(&options, &folder, held, id, layout, keys, domain, &sources, listener, http, server.clone(), configure).await;
+        let started = Self::serve(
+            &options,
+            &folder,
+            held,
+            id,
+            layout,
+            keys,
+            domain,
+            &sources,
+            listener,
+            http,
+            server.clone(),
+            configure,
+        )
+        .await
+        .map(|mut node| {
+            node.summary.warnings.extend(warned);
+            node
+        });
         if started.is_err()
             && let Some(server) = server.and_then(Arc::into_inner)
         {
@@ -169,7 +193,16 @@ impl Node {
             let stop = back.token();
             back.essential(name, writer.run(stop).map(Ok::<(), std::convert::Infallible>));
         }
-        let doors = Arc::new(Doors::new(current.clone(), layout, log, access.clone(), blocks.clone(), connections.services.clone(), id.name.to_string(), http.clone()));
+        let doors = Arc::new(Doors::new(
+            current.clone(),
+            layout,
+            log,
+            access.clone(),
+            blocks.clone(),
+            connections.services.clone(),
+            id.name.to_string(),
+            http.clone(),
+        ));
         let requests = doors.open().await?;
         administration.doors.set(doors.clone()).expect("the doors are opened once");
         let front = Tasks::new();
@@ -179,7 +212,9 @@ impl Node {
         let admin = admin(&administration, &connections);
         front.essential(
             "gateway",
-            Gateway::serve(current.clone(), access, blocks, tokens, admin, listener, async move { stop.cancelled().await }),
+            Gateway::serve(current.clone(), access, blocks, tokens, admin, listener, async move {
+                stop.cancelled().await
+            }),
         );
         let file = NodeFile {
             domain: domain.name.to_string(),
@@ -203,7 +238,7 @@ impl Node {
             is_managed: server.is_some(),
             http,
             folder: folder.root().to_owned(),
-            warnings: warnings(&domain, facts.as_ref(), server.is_some()),
+            warnings: warnings(&domain, facts.as_ref()),
             domain: Arc::new(domain),
         };
         Ok(Node { administration, server, connections, front, back, grace: options.grace, summary })
@@ -295,14 +330,18 @@ fn leaf_seed(place: &Place, seed_file: &Path) -> Result<(), Error> {
 }
 
 fn content(folder: &Path, current: &Current) -> Result<(Blocks, Arc<Access>), Error> {
-    let opened = |e: comms_store::Error| Error::Request { doing: format!("open the content in {}", folder.display()), source: Box::new(e) };
+    let opened = |e: comms_store::Error| Error::Request {
+        doing: format!("open the content in {}", folder.display()),
+        source: Box::new(e),
+    };
     let blocks = Blocks::open(&folder.join("blocks")).map_err(opened)?;
     let grants = Grants::open(&folder.join("grants")).map_err(opened)?;
     Ok((blocks.clone(), Arc::new(Access::new(current.clone(), blocks, grants))))
 }
 
 fn admin(administration: &Arc<Administration>, connections: &Connections) -> Admin {
-    let (planning, applying, connections) = (administration.clone(), administration.clone(), connections.clone());
+    let (planning, applying, connections) =
+        (administration.clone(), administration.clone(), connections.clone());
     Admin {
         plan: Box::new(move |definition| {
             let administration = planning.clone();
@@ -319,8 +358,8 @@ fn admin(administration: &Arc<Administration>, connections: &Connections) -> Adm
     }
 }
 
-/// What this setup cannot promise.
-fn warnings(domain: &Domain, facts: Option<&Facts>, is_managed: bool) -> Vec<String> {
+/// What this setup cannot promise. Of a server that exists the probe says more.
+fn warnings(domain: &Domain, facts: Option<&Facts>) -> Vec<String> {
     let mut warnings = Vec::new();
     if domain.content.copies > 1 {
         warnings.push(format!(
@@ -328,16 +367,11 @@ fn warnings(domain: &Domain, facts: Option<&Facts>, is_managed: bool) -> Vec<Str
             domain.content.copies
         ));
     }
-    match facts {
-        Some(facts) if !facts.is_syncing => warnings.push(
+    if facts.is_some_and(|facts| !facts.is_syncing) {
+        warnings.push(
             "writes   nats-server acknowledges before it syncs: a power failure can lose what was acknowledged; set sync_interval: always"
                 .to_owned(),
-        ),
-        None if !is_managed => warnings.push(
-            "writes   nats-server cannot be asked whether it syncs before it acknowledges: count on losing the last 2 minutes in a power failure"
-                .to_owned(),
-        ),
-        Some(_) | None => {}
+        );
     }
     warnings
 }

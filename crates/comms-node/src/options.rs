@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use comms_domain::NodeName;
 
+use tokio::sync::watch;
+
 use crate::guard::Guard;
+use crate::probe::Findings;
 
 /// Where nats-server is customarily found.
 pub(crate) const NATS_PORT: u16 = 4222;
@@ -32,6 +35,8 @@ pub struct Options {
     pub guard: Guard,
     /// How long stopping may take.
     pub grace: Duration,
+    /// What a probe of a server that exists found last; a start waits until that is good enough.
+    pub findings: watch::Sender<Option<Findings>>,
 }
 
 /// Which nats-server a node uses.
@@ -39,7 +44,7 @@ pub struct Options {
 pub enum Nats {
     /// One of its own, at this address. Port 0 takes any.
     Managed(SocketAddr),
-    /// One that exists. `system` is the seed file of a user of its system account, if the node may have one.
+    /// One that exists.
     External {
         /// Where it listens.
         url: String,
@@ -84,6 +89,7 @@ impl Options {
             bridge: Bridge::None,
             guard,
             grace: GRACE,
+            findings: watch::Sender::new(None),
         }
     }
 }

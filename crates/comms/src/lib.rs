@@ -77,8 +77,8 @@
 //! - Nothing waits without a bound; what is dropped is counted ([`Comms::dropped`], [`Connection`]).
 
 mod ask;
-mod comms;
 mod commit;
+mod comms;
 mod connection;
 mod content;
 mod context;
@@ -107,11 +107,11 @@ mod tasks;
 mod watch;
 
 pub use ask::Ask;
+pub use commit::{Commit, Entity};
 pub use comms::Comms;
 pub use comms_content::{Cid, Node};
 pub use comms_msg::door::FieldProblem;
 pub use comms_msg::{EntityId, Expect, MsgId, Owner, Position, ServiceName, Timestamp, TypeName};
-pub use commit::{Commit, Entity};
 pub use connection::Connection;
 pub use content::{Client as ContentClient, Content, Put, Reader, Source};
 pub use context::{CommandContext, EventContext, QueryContext};

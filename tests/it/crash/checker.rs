@@ -213,7 +213,8 @@ impl<'a> Log<'a> {
     /// Each reader reads upwards, and both read the same.
     fn readers(&mut self) {
         for reads in [&self.watched, &self.found] {
-            let falls = reads.windows(2).find(|pair| pair[0].position.sequence() >= pair[1].position.sequence());
+            let falls =
+                reads.windows(2).find(|pair| pair[0].position.sequence() >= pair[1].position.sequence());
             if let Some(pair) = falls {
                 self.problems.push(Problem::Unordered { event: pair[1].id, at: pair[1].position });
             }
@@ -271,7 +272,9 @@ impl<'a> Log<'a> {
                 self.facts.appends += 1;
                 match acked {
                     Some(told) => self.told(id, write.events.iter().zip(told.iter().copied()), places),
-                    None if *refused && !found.is_empty() => self.problems.push(Problem::Undead { write: id }),
+                    None if *refused && !found.is_empty() => {
+                        self.problems.push(Problem::Undead { write: id })
+                    }
                     None if !refused => self.problems.push(Problem::Undecided { write: id }),
                     None => {}
                 }
@@ -286,7 +289,8 @@ impl<'a> Log<'a> {
                 }
                 self.told(id, told.iter().map(|(event, position)| (event, *position)), places);
                 let named: Vec<MsgId> = told.iter().map(|(event, _)| *event).collect();
-                let unnamed: Vec<MsgId> = write.events.iter().copied().filter(|e| !named.contains(e)).collect();
+                let unnamed: Vec<MsgId> =
+                    write.events.iter().copied().filter(|e| !named.contains(e)).collect();
                 for event in unnamed {
                     self.problems.push(Problem::Lost { write: id, event });
                 }
@@ -314,7 +318,8 @@ impl<'a> Log<'a> {
 
     /// The event of the entity in front of `first` is the one that was expected there.
     fn expectation(&mut self, id: MsgId, write: &Write<'_>, first: Position) {
-        let in_front = |read: &&&Read| read.entity == write.entity && read.position.sequence() < first.sequence();
+        let in_front =
+            |read: &&&Read| read.entity == write.entity && read.position.sequence() < first.sequence();
         let last = self.found.iter().filter(in_front).map(|read| read.position).last();
         let holds = match write.expect {
             Expect::Any => true,

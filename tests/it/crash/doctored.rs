@@ -15,7 +15,14 @@ fn at(sequence: u64) -> Position {
 
 const REFUSED: u128 = 9;
 
-fn read(position: u64, write: u128, ordinal: usize, count: usize, entity: &str, causation: Option<u128>) -> Read {
+fn read(
+    position: u64,
+    write: u128,
+    ordinal: usize,
+    count: usize,
+    entity: &str,
+    causation: Option<u128>,
+) -> Read {
     Read {
         position: at(position),
         id: event(write, ordinal),
@@ -31,7 +38,11 @@ fn event(write: u128, ordinal: usize) -> MsgId {
 }
 
 fn append(write: u128, count: usize, entity: &str, expect: Expect) -> Entry {
-    Entry::AppendSent { ids: (0..count).map(|n| event(write, n)).collect(), entity: entity.to_owned(), expect }
+    Entry::AppendSent {
+        ids: (0..count).map(|n| event(write, n)).collect(),
+        entity: entity.to_owned(),
+        expect,
+    }
 }
 
 fn acked(write: u128, positions: &[u64]) -> Entry {
@@ -54,7 +65,12 @@ fn honest() -> Vec<Entry> {
     let mut entries = vec![
         append(1, 1, "a", Expect::Absent),
         acked(1, &[1]),
-        Entry::CommandSent { id: id(2), entity: "b".into(), causes: vec![event(2, 0), event(2, 1)], refused: false },
+        Entry::CommandSent {
+            id: id(2),
+            entity: "b".into(),
+            causes: vec![event(2, 0), event(2, 1)],
+            refused: false,
+        },
         Entry::CommandAcked { id: id(2), position: at(1) },
         Entry::Handled { command: id(2), instance: 0, tries: 1 },
         Entry::Handled { command: id(2), instance: 1, tries: 2 },
@@ -86,16 +102,23 @@ fn honest() -> Vec<Entry> {
 
 /// The log without what both readers read of an event.
 pub(super) fn without(entries: &[Entry], event: MsgId) -> Vec<Entry> {
-    let is_it = |entry: &Entry| matches!(entry, Entry::Watched(read) | Entry::Found(read) if read.id == event);
+    let is_it =
+        |entry: &Entry| matches!(entry, Entry::Watched(read) | Entry::Found(read) if read.id == event);
     entries.iter().filter(|entry| !is_it(entry)).cloned().collect()
 }
 
 /// The log with an event once more behind everything else, for both readers.
 pub(super) fn doubled(entries: &[Entry], event: MsgId) -> Vec<Entry> {
     let behind = |read: &Read| {
-        let last = entries.iter().filter_map(|e| if let Entry::Found(read) = e { Some(read.position) } else { None }).last();
+        let last = entries
+            .iter()
+            .filter_map(|e| if let Entry::Found(read) = e { Some(read.position) } else { None })
+            .last();
         let last = last.expect("something was found");
-        Read { position: Position::new(last.log(), last.sequence() + 1).expect("a log's own name"), ..read.clone() }
+        Read {
+            position: Position::new(last.log(), last.sequence() + 1).expect("a log's own name"),
+            ..read.clone()
+        }
     };
     let mut doctored = entries.to_vec();
     for entry in entries {
@@ -126,7 +149,11 @@ fn an_honest_log_passes_and_is_counted() {
     let (facts, problems) = check(&honest());
     assert_eq!(problems, []);
     assert_eq!((facts.commands, facts.appends, facts.conflicts, facts.events), (2, 4, 1, 6));
-    assert_eq!((facts.kills, facts.node_kills, facts.into_unacked), (2, 1, 1), "the second had been given up before");
+    assert_eq!(
+        (facts.kills, facts.node_kills, facts.into_unacked),
+        (2, 1, 1),
+        "the second had been given up before"
+    );
     assert_eq!((facts.undecided, facts.handled_again, facts.back_ms_most), (1, 1, 700));
 }
 
@@ -199,14 +226,18 @@ fn a_conflict_that_was_none_and_an_expectation_that_did_not_hold_are_found() {
             *expect = Expect::Absent;
         }
     });
-    assert_eq!(problems, [Problem::Unexpected { write: id(4), expected: Expect::Absent, found: Some(at(1)) }]);
+    assert_eq!(
+        problems,
+        [Problem::Unexpected { write: id(4), expected: Expect::Absent, found: Some(at(1)) }]
+    );
 }
 
 #[test]
 fn an_event_in_front_of_what_was_seen_before_it_was_sent_is_found() {
     let mut entries = honest();
     // The event at 7 is sent last; had the watch read on to 9 before that, it came too early.
-    let sent = entries.iter().position(|e| matches!(e, Entry::AppendSent { ids, .. } if ids[0] == id(6))).unwrap();
+    let sent =
+        entries.iter().position(|e| matches!(e, Entry::AppendSent { ids, .. } if ids[0] == id(6))).unwrap();
     entries.insert(sent, Entry::AppendRefused { id: id(5), actual: Some(at(9)) });
     let (_, problems) = check(&entries);
     assert_eq!(problems, [Problem::Early { event: event(6, 0), at: at(7), seen_before: 9 }]);
@@ -215,7 +246,8 @@ fn an_event_in_front_of_what_was_seen_before_it_was_sent_is_found() {
 #[test]
 fn a_watch_that_doubles_or_skips_is_found() {
     let mut entries = honest();
-    let second = entries.iter().position(|e| matches!(e, Entry::Watched(read) if read.id == event(2, 0))).unwrap();
+    let second =
+        entries.iter().position(|e| matches!(e, Entry::Watched(read) if read.id == event(2, 0))).unwrap();
     let again = entries[second].clone();
     entries.insert(second, again);
     let (_, problems) = check(&entries);

@@ -69,7 +69,8 @@ pub(super) fn text(write: MsgId, ordinal: usize, count: usize) -> String {
 #[derive(Debug)]
 pub(super) struct Journal {
     file: PathBuf,
-    writer: Mutex<Writer>,
+    /// None once it is closed.
+    writer: Mutex<Option<Writer>>,
 }
 
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl Journal {
             .spawn()
             .expect("the witness starts");
         let lines = child.stdin.take().expect("its input is piped");
-        Journal { file: file.to_owned(), writer: Mutex::new(Writer { child, lines, count: 0 }) }
+        Journal { file: file.to_owned(), writer: Mutex::new(Some(Writer { child, lines, count: 0 })) }
     }
 
     /// Hands an entry over. When this returns, the entry is out of this process.
@@ -97,13 +98,15 @@ impl Journal {
         let mut line = serde_json::to_vec(entry).expect("an entry is JSON");
         line.push(b'\n');
         let mut writer = self.writer.lock().expect("no panic holds it");
+        let writer = writer.as_mut().expect("nothing is said after the end");
         writer.lines.write_all(&line).expect("the witness lives");
         writer.count += 1;
     }
 
     /// Ends the process and reads everything back; it must have kept as many lines as it was given.
-    pub(super) fn close(self) -> Vec<Entry> {
-        let Writer { child, lines, count } = self.writer.into_inner().expect("no panic holds it");
+    pub(super) fn close(&self) -> Vec<Entry> {
+        let writer = self.writer.lock().expect("no panic holds it").take();
+        let Writer { child, lines, count } = writer.expect("it is closed once");
         drop(lines);
         let output = child.wait_with_output().expect("the witness ends");
         assert!(output.status.success(), "the witness ended with {}", output.status);

@@ -21,7 +21,8 @@ async fn a_handler_can_store_only_what_follows_from_its_command() {
     let id = "0190a000-0000-7000-8000-000000000001";
     let lend = json!({ "id": id, "metadata": { "owner": "ada" }, "content": { "command": "lending.Lend", "body": { "n": 1 } } });
     assert!(matches!(evil.ask("command.lending.Lend", lend.to_string()).await, Answer::Ok(_)));
-    let delivered = tokio::time::timeout(SOON, deliveries.next()).await.expect("the command is delivered").unwrap();
+    let delivered =
+        tokio::time::timeout(SOON, deliveries.next()).await.expect("the command is delivered").unwrap();
     let delivery = delivered.reply.expect("it can be answered for").to_string();
 
     let other = "0190a000-0000-7000-8000-00000000000f";
@@ -35,7 +36,11 @@ async fn a_handler_can_store_only_what_follows_from_its_command() {
     for (answer, kind, names) in [
         (typed(json!({ "event": "lending.Lnt", "entity": "l1" })), Unknown, "did you mean lending.Lent?"),
         (typed(json!({ "event": "lending.Lend", "entity": "l1" })), Unknown, "/events/0"),
-        (typed(json!({ "event": "documents.DocumentAdded", "entity": "l1" })), Denied, "documents.DocumentAdded"),
+        (
+            typed(json!({ "event": "documents.DocumentAdded", "entity": "l1" })),
+            Denied,
+            "documents.DocumentAdded",
+        ),
         (typed(json!({ "event": "lending.Lent" })), Invalid, "/events/0/content/entity"),
         (typed(json!({ "command": "lending.Lend" })), Invalid, "/events/0"),
         (typed(json!({ "entity": "l1" })), Invalid, "/events/0"),
@@ -51,13 +56,15 @@ async fn a_handler_can_store_only_what_follows_from_its_command() {
     foreign["command"] = json!(other);
     lender.must("commit.lending.Lend", foreign, NotFound, other).await;
 
-    let good = commit(json!([{ "content": { "event": "lending.Lent", "entity": "l1", "body": { "n": 1 } } }]));
+    let good =
+        commit(json!([{ "content": { "event": "lending.Lent", "entity": "l1", "body": { "n": 1 } } }]));
     for _ in 0..3 {
         let answer = lender.ask("commit.lending.Lend", good.to_string()).await;
         assert!(matches!(answer, Answer::Ok(_)), "{answer:?}");
     }
     let ask = json!({ "command": id, "wait_ms": 1_000 });
-    let outcome = evil.client.request("library.door.outcome.lending.Lend.evil", ask.to_string().into()).await.unwrap();
+    let outcome =
+        evil.client.request("library.door.outcome.lending.Lend.evil", ask.to_string().into()).await.unwrap();
     let outcome: Value = serde_json::from_slice(&outcome.payload).unwrap();
     assert_eq!(outcome["ok"]["state"], "done", "{outcome}");
     assert_eq!(outcome["ok"]["events"].as_array().unwrap().len(), 1, "stored once: {outcome}");

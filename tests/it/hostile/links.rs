@@ -26,20 +26,33 @@ async fn a_link_is_taken_only_for_what_its_bytes_are() {
     let evil = siege.attacker("evil").await;
     let own = siege.node.connect("evil").await;
     let bytes = own.put(&b"\xff, which is neither CBOR nor a node"[..]).await.unwrap().cid;
-    assert!(matches!(evil.ask(DOOR, note(json!({ "about": link(&bytes) })).to_string()).await, Answer::Ok(_)));
+    assert!(matches!(
+        evil.ask(DOOR, note(json!({ "about": link(&bytes) })).to_string()).await,
+        Answer::Ok(_)
+    ));
     for codec in [DAG_CBOR, DAG_PB, 0x0129, 0x72, 0x00] {
-        evil.must(DOOR, note(json!({ "about": link(&bytes.with_codec(codec)) })), NotFound, "not here, or not yours").await;
+        evil.must(
+            DOOR,
+            note(json!({ "about": link(&bytes.with_codec(codec)) })),
+            NotFound,
+            "not here, or not yours",
+        )
+        .await;
     }
     // A body that stands in a block must be a block of DAG-CBOR.
     let mut linked = note(json!({}));
     linked["content"].as_object_mut().unwrap().remove("body");
-    for (cid, kind) in [(bytes, Invalid), (bytes.with_codec(DAG_CBOR), NotFound), (bytes.with_codec(DAG_PB), NotFound)] {
+    for (cid, kind) in
+        [(bytes, Invalid), (bytes.with_codec(DAG_CBOR), NotFound), (bytes.with_codec(DAG_PB), NotFound)]
+    {
         linked["content"]["link"] = link(&cid);
         evil.must(DOOR, linked.clone(), kind, "").await;
     }
     // The secret of somebody else, as the leaf of a node that evil put as plain bytes.
     let secret = siege.node.connect("desk").await.put(vec![5; 3_000_000]).await.unwrap().cid;
-    let node = [&b"\x12\x2c\x0a\x24"[..], &secret.to_bytes(), b"\x12\x00\x18\xc0\x8d\xb7\x01\x0a\x02\x08\x02"].concat();
+    let node =
+        [&b"\x12\x2c\x0a\x24"[..], &secret.to_bytes(), b"\x12\x00\x18\xc0\x8d\xb7\x01\x0a\x02\x08\x02"]
+            .concat();
     let node = own.put(node).await.unwrap().cid;
     for cid in [secret, node.with_codec(DAG_PB)] {
         evil.must(DOOR, note(json!({ "about": link(&cid) })), NotFound, "not here, or not yours").await;
@@ -52,7 +65,17 @@ async fn a_link_is_taken_only_for_what_its_bytes_are() {
 async fn a_cid_that_is_none_or_names_no_block_is_refused() {
     let siege = Siege::begin().await;
     let evil = siege.attacker("evil").await;
-    for text in ["", "b", "Qm", "bafkrei", "nonsense", "..", "b\u{0}", "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdGx", &"b".repeat(5_000)] {
+    for text in [
+        "",
+        "b",
+        "Qm",
+        "bafkrei",
+        "nonsense",
+        "..",
+        "b\u{0}",
+        "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdGx",
+        &"b".repeat(5_000),
+    ] {
         evil.must(DOOR, note(json!({ "about": { "/": text } })), Malformed, "").await;
     }
     let cut = [&b"\xa1\x67content\xa1\x64body\xa1\x65about"[..], CUT].concat();

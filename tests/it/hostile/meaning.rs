@@ -13,7 +13,8 @@ const NOBODYS: &str = "0190a000-0000-7000-8000-000000000000";
 fn with(base: &Value, pointer: &str, value: Value) -> Value {
     let mut changed = base.clone();
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer begins with a slash");
-    let parent = changed.pointer_mut(parent).expect("the parent is there").as_object_mut().expect("it is an object");
+    let parent =
+        changed.pointer_mut(parent).expect("the parent is there").as_object_mut().expect("it is an object");
     parent.insert(key.to_owned(), value);
     changed
 }
@@ -22,9 +23,9 @@ fn with(base: &Value, pointer: &str, value: Value) -> Value {
 async fn a_message_that_lies_is_refused_with_the_field() {
     let siege = Siege::begin().await;
     let evil = siege.attacker("evil").await;
-    let pairs = |count: usize| (0..count).map(|n| (format!("k{n}"), json!("v"))).collect::<serde_json::Map<_, _>>();
-    let command =
-        json!({ "id": NOBODYS, "hop": {}, "metadata": { "owner": "ada" }, "content": { "command": "lending.Lend", "body": { "n": 1 } } });
+    let pairs =
+        |count: usize| (0..count).map(|n| (format!("k{n}"), json!("v"))).collect::<serde_json::Map<_, _>>();
+    let command = json!({ "id": NOBODYS, "hop": {}, "metadata": { "owner": "ada" }, "content": { "command": "lending.Lend", "body": { "n": 1 } } });
     let event = json!({ "id": NOBODYS, "hop": {}, "metadata": { "owner": "ada" },
         "content": { "event": "lending.Noted", "entity": "n1", "body": {} } });
     for (door, base) in [("command.lending.Lend", &command), ("event.lending.Noted", &event)] {
@@ -70,9 +71,11 @@ async fn a_message_that_lies_is_refused_with_the_field() {
         ownerless["metadata"] = json!({});
         evil.must(door, ownerless, Invalid, "/metadata/owner").await;
         // A type, a kind, and two of them.
-        for (kind, name) in
-            [("command", "documents.AddDocument"), ("event", "lending.Lent"), ("query", "documents.FindDocuments")]
-        {
+        for (kind, name) in [
+            ("command", "documents.AddDocument"),
+            ("event", "lending.Lent"),
+            ("query", "documents.FindDocuments"),
+        ] {
             let mut other = base.clone();
             other["content"] = json!({ kind: name, "entity": "n1", "body": {} });
             evil.must(door, other, Invalid, &format!("/content/{kind}")).await;
@@ -82,16 +85,29 @@ async fn a_message_that_lies_is_refused_with_the_field() {
             assert!([Malformed, Invalid].contains(&refusal.kind), "{refusal}");
         }
     }
-    evil.must("command.lending.Lend", with(&command, "/content/entity", json!("n1")), Invalid, "/content/entity").await;
+    evil.must(
+        "command.lending.Lend",
+        with(&command, "/content/entity", json!("n1")),
+        Invalid,
+        "/content/entity",
+    )
+    .await;
     evil.must("command.lending.Lend", json!([command, command]), Malformed, "").await;
 
     for entity in ["", "a.b", "*", ">", "a b", "a\u{0}", "ä", &"e".repeat(129)] {
-        evil.must("event.lending.Noted", with(&event, "/content/entity", json!(entity)), Invalid, "/content/entity").await;
+        evil.must(
+            "event.lending.Noted",
+            with(&event, "/content/entity", json!(entity)),
+            Invalid,
+            "/content/entity",
+        )
+        .await;
     }
     let mut nameless = event.clone();
     nameless["content"].as_object_mut().unwrap().remove("entity");
     evil.must("event.lending.Noted", nameless, Invalid, "/content/entity").await;
-    evil.must("event.lending.Noted", with(&event, "/hop/expect", json!("1@aaaaaaaa")), Invalid, "aaaaaaaa").await;
+    evil.must("event.lending.Noted", with(&event, "/hop/expect", json!("1@aaaaaaaa")), Invalid, "aaaaaaaa")
+        .await;
     evil.must("event.lending.Noted", json!([]), Malformed, "empty").await;
     evil.must("event.lending.Noted", json!(vec![&event; 101]), TooLarge, "100").await;
     let large = with(&event, "/content/body", json!({ "text": "x".repeat(40_000) }));
@@ -130,7 +146,8 @@ async fn a_question_that_makes_no_sense_is_refused() {
         ("from", json!({ "start": 1, "new": 2 })),
         ("as", json!("lender")),
     ] {
-        evil.must("watch", with(&watch(&["lending.Noted"]), &format!("/{field}"), value), Malformed, "").await;
+        evil.must("watch", with(&watch(&["lending.Noted"]), &format!("/{field}"), value), Malformed, "")
+            .await;
     }
     let elsewhere = with(&watch(&["lending.Noted"]), "/from", json!({ "position": "17@aaaaaaaa" }));
     evil.must("watch", elsewhere, NotFound, "aaaaaaaa").await;
@@ -149,8 +166,17 @@ async fn a_question_that_makes_no_sense_is_refused() {
     }
 
     let commit = json!({ "command": NOBODYS, "delivery": "x", "completion": "done" });
-    for delivery in ["", "x", "$JS.ACK", "$JS.ACK.COMMAND_x.y.1.1.1.1.0", "library.door.hello.lender", &"$JS.ACK.".repeat(10_000)] {
-        lender.must("commit.lending.Lend", with(&commit, "/delivery", json!(delivery)), Denied, "/delivery").await;
+    for delivery in [
+        "",
+        "x",
+        "$JS.ACK",
+        "$JS.ACK.COMMAND_x.y.1.1.1.1.0",
+        "library.door.hello.lender",
+        &"$JS.ACK.".repeat(10_000),
+    ] {
+        lender
+            .must("commit.lending.Lend", with(&commit, "/delivery", json!(delivery)), Denied, "/delivery")
+            .await;
     }
     for (field, value) in [
         ("completion", json!("perhaps")),
@@ -208,7 +234,9 @@ async fn doors_that_do_not_exist_or_are_not_ones_own_answer_so() {
     }
     for sender in ["nobody", "node", "Desk", "desk*"] {
         let stranger = siege.with_the_nodes_key(sender).await;
-        for (door, body) in [("hello", json!({})), ("listen", json!({})), ("command.lending.Lend", draft.clone())] {
+        for (door, body) in
+            [("hello", json!({})), ("listen", json!({})), ("command.lending.Lend", draft.clone())]
+        {
             let refusal = stranger.refused(door, body.to_string()).await;
             assert!([Denied, Malformed].contains(&refusal.kind), "{sender} at {door}: {refusal}");
         }

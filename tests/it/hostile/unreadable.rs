@@ -102,7 +102,10 @@ async fn what_cannot_be_read_is_refused_at_every_door() {
         for (what, payload) in payloads() {
             let refusal = attacker.refused(door, payload).await;
             assert_eq!(refusal.kind, RefusalKind::Malformed, "{what} at door {door}: {refusal}");
-            assert!(refusal.to_string().len() < 1_000, "the reason repeats the attack: {what} at door {door}");
+            assert!(
+                refusal.to_string().len() < 1_000,
+                "the reason repeats the attack: {what} at door {door}"
+            );
         }
     }
     siege.end().await;
@@ -116,7 +119,8 @@ async fn what_is_longer_than_a_message_may_be_is_refused_at_every_door() {
         payload
     };
     let text = MSG_BYTES_MAX - 12;
-    let cbor = [cbor_body(b"\x7a"), u32::try_from(text).unwrap().to_be_bytes().to_vec(), vec![b'x'; text]].concat();
+    let cbor =
+        [cbor_body(b"\x7a"), u32::try_from(text).unwrap().to_be_bytes().to_vec(), vec![b'x'; text]].concat();
     assert!(cbor.len() > MSG_BYTES_MAX);
     for (service, door) in DOORS {
         let attacker = siege.attacker(service).await;

@@ -186,7 +186,12 @@ fn watching() {
     let arrival_json =
         json!({"subject": "s", "queue": "desk", "ack_wait_ms": 30000, "max_ack_pending": 1024});
     shape(
-        &Listening { commands: Some(arrival.clone()), events: None, foreign: Some(arrival), foreign_log: None },
+        &Listening {
+            commands: Some(arrival.clone()),
+            events: None,
+            foreign: Some(arrival),
+            foreign_log: None,
+        },
         json!({"commands": arrival_json, "foreign": arrival_json}),
     );
     shape(

@@ -17,7 +17,12 @@ impl Doors {
     /// a float, so the body may be rewritten to the same value in its right form. What the message carries becomes
     /// readable to those who may read its type; that stands before the message does, so that nobody who receives it
     /// is turned away.
-    pub(super) async fn check(&self, domain: &Domain, sender: &ServiceName, msg: &mut Msg) -> Result<(), Refusal> {
+    pub(super) async fn check(
+        &self,
+        domain: &Domain,
+        sender: &ServiceName,
+        msg: &mut Msg,
+    ) -> Result<(), Refusal> {
         let content = msg.content.as_mut().ok_or_else(|| invalid("/content  missing"))?;
         let type_name = content.type_name().clone();
         let spec = domain.spec(&type_name).ok_or_else(|| invalid(format!("no type {type_name}")))?;
@@ -53,7 +58,8 @@ impl Doors {
     /// The body that stands in a block of its own.
     async fn body_block(&self, cid: &Cid) -> Result<Node, Refusal> {
         let block = self.blocks.get(cid).await.map_err(|e| store_refusal(&e))?;
-        Node::from_cbor(block.data().clone()).map_err(|e| invalid(format!("/content/link  not a DAG-CBOR body: {e}")))
+        Node::from_cbor(block.data().clone())
+            .map_err(|e| invalid(format!("/content/link  not a DAG-CBOR body: {e}")))
     }
 
     /// Whether `sender` may give these away: it put them itself, or may read them. Denied and absent look alike.
@@ -87,7 +93,7 @@ impl Doors {
 
     /// There is no such type, but perhaps one with a name much like it.
     pub(super) fn unknown(&self, domain: &Domain, kind: comms_domain::Kind, type_name: &TypeName) -> Refusal {
-        let near = domain.nearest(kind, &type_name.to_string());
+        let near = domain.nearest(kind, type_name.as_ref());
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         let message = format!("no {} {type_name} in the domain {}{hint}", kind.as_str(), domain.name);
         Refusal::new(RefusalKind::Unknown, message)
@@ -136,7 +142,8 @@ fn fit(schema: Option<&Schema>, type_name: &TypeName, node: &Node) -> Result<Opt
         let things = if count == 1 { "thing does" } else { "things do" };
         let path = format!("schemas/{}/{}.json", type_name.context(), type_name.name());
         let message = format!("{type_name} refused: {count} {things} not fit {path}");
-        let problems = problems.into_iter().map(|p| FieldProblem { path: p.path, problem: p.problem }).collect();
+        let problems =
+            problems.into_iter().map(|p| FieldProblem { path: p.path, problem: p.problem }).collect();
         return Err(Refusal { problems, ..Refusal::new(RefusalKind::Invalid, message) });
     }
     if value == given {

@@ -10,14 +10,20 @@ use crate::log::recovery;
 
 impl Doors {
     /// Keeps a command. A repeat with the same id answers as the first did and keeps nothing.
-    pub(super) async fn command(&self, type_name: TypeName, sender: ServiceName, request: Request) -> Result<Accepted, Refusal> {
+    pub(super) async fn command(
+        &self,
+        type_name: TypeName,
+        sender: ServiceName,
+        request: Request,
+    ) -> Result<Accepted, Refusal> {
         let domain = self.current.get();
         let Some(spec) = domain.commands.get(&type_name) else {
             return Err(self.unknown(&domain, comms_domain::Kind::Command, &type_name));
         };
         self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
         if spec.delivery == Delivery::Direct {
-            let message = format!("{type_name} is delivered directly; publish it on its own subject, nobody keeps it");
+            let message =
+                format!("{type_name} is delivered directly; publish it on its own subject, nobody keeps it");
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
         let (mut msg, filled) = complete::whole(&request.payload, Kind::Command, &type_name, &sender)?;
@@ -25,14 +31,17 @@ impl Doors {
         let record = recovery::pending(&msg).expect("a completed command is a command");
         let (id, cid) = (msg.id, msg.cid());
         let subject = Subject::Command { domain: domain.name.clone(), type_name, sender };
-        let stored = self.log.store_command(subject.to_string(), &msg, record).await.map_err(|e| self.refusal(e))?;
+        let stored =
+            self.log.store_command(subject.to_string(), &msg, record).await.map_err(|e| self.refusal(e))?;
         Ok(Accepted {
             id,
             cid,
             position: self.log.position(stored.first),
             retry_safe: filled.retry_safe(),
             filled: filled.fields.into_iter().map(str::to_owned).collect(),
-            note: stored.duplicate.then(|| "this id was accepted before; nothing was stored again".to_owned()),
+            note: stored
+                .duplicate
+                .then(|| "this id was accepted before; nothing was stored again".to_owned()),
         })
     }
 }

@@ -37,21 +37,35 @@ struct Held {
 
 impl Doors {
     /// Ends a command, or says how it stands.
-    pub(super) async fn commit(&self, type_name: TypeName, sender: ServiceName, request: Request) -> Result<Committed, Refusal> {
+    pub(super) async fn commit(
+        &self,
+        type_name: TypeName,
+        sender: ServiceName,
+        request: Request,
+    ) -> Result<Committed, Refusal> {
         let commit: Commit = request.form.decode(&request.payload)?;
         let domain = self.current.get();
         self.allowed(&domain, &sender, &type_name, "handle", |service| service.handles.contains(&type_name))?;
-        let delivery = DeliverySubject::parse(&commit.delivery).filter(|d| self.is_own_consumer(&sender, d)).ok_or_else(|| {
-            Refusal::new(RefusalKind::Denied, "/delivery  not a delivery to this service; give the reply subject of the message")
-        })?;
+        let delivery = DeliverySubject::parse(&commit.delivery)
+            .filter(|d| self.is_own_consumer(&sender, d))
+            .ok_or_else(|| {
+                Refusal::new(
+                    RefusalKind::Denied,
+                    "/delivery  not a delivery to this service; give the reply subject of the message",
+                )
+            })?;
         if let Some(ending) = self.log.ending(&commit.command) {
             self.settle(&commit.delivery, delivery.stream_sequence).await;
             return Ok(self.already(&ending));
         }
         let command = self.log.command_at(delivery.stream_sequence).await.map_err(|e| self.refusal(e))?;
-        let command = command.filter(|c| c.id == commit.command && c.type_name == type_name).ok_or_else(|| {
-            Refusal::new(RefusalKind::NotFound, format!("no command {} waits at that delivery", commit.command))
-        })?;
+        let command =
+            command.filter(|c| c.id == commit.command && c.type_name == type_name).ok_or_else(|| {
+                Refusal::new(
+                    RefusalKind::NotFound,
+                    format!("no command {} waits at that delivery", commit.command),
+                )
+            })?;
         let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
         let held = Held { acknowledge: commit.delivery, sequence, delivered, command };
         match commit.completion {
@@ -82,7 +96,8 @@ impl Doors {
             return self.end_without_events(sender, held, EndingState::Done, None).await;
         }
         if events.len() > COMMIT_MESSAGES_MAX {
-            let message = format!("/events  {} events; at most {COMMIT_MESSAGES_MAX} in one commit", events.len());
+            let message =
+                format!("/events  {} events; at most {COMMIT_MESSAGES_MAX} in one commit", events.len());
             return Err(Refusal::new(RefusalKind::TooLarge, message));
         }
         let domain = self.current.get();
@@ -90,7 +105,8 @@ impl Doors {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         for (ordinal, event) in (0u32..).zip(events) {
             let place = format!("/events/{ordinal}");
-            let mut msg = complete::caused(event, &held.command, sender, ordinal).map_err(|r| r.below(&place))?;
+            let mut msg =
+                complete::caused(event, &held.command, sender, ordinal).map_err(|r| r.below(&place))?;
             let content = msg.content.as_ref().expect("what was completed has content");
             let type_name = content.type_name().clone();
             if !domain.events.contains_key(&type_name) {
@@ -98,7 +114,8 @@ impl Doors {
             }
             self.allowed(&domain, sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
             self.check(&domain, sender, &mut msg).await.map_err(|r| r.below(&place))?;
-            msg.hop.commit = Some(CommitPlace::new(ordinal, count).expect("the number of events was checked above"));
+            msg.hop.commit =
+                Some(CommitPlace::new(ordinal, count).expect("the number of events was checked above"));
             checked.push(self.new_event(msg)?);
         }
         let _right = match self.standing(&held, held.command.id).await? {
@@ -112,7 +129,13 @@ impl Doors {
         Ok(Committed { already: stored.duplicate, events: self.appended(&checked, stored) })
     }
 
-    async fn end_without_events(&self, sender: &ServiceName, held: Held, state: EndingState, reason: Option<String>) -> Result<Committed, Refusal> {
+    async fn end_without_events(
+        &self,
+        sender: &ServiceName,
+        held: Held,
+        state: EndingState,
+        reason: Option<String>,
+    ) -> Result<Committed, Refusal> {
         let _right = match self.standing(&held, held.command.id).await? {
             Ok(right) => right,
             Err(already) => return Ok(already),
@@ -140,14 +163,21 @@ impl Doors {
     }
 
     /// The right to end the command, or the answer where it ended meanwhile.
-    async fn standing(&self, held: &Held, command: MsgId) -> Result<Result<crate::log::EndingRight<'_>, Committed>, Refusal> {
+    async fn standing(
+        &self,
+        held: &Held,
+        command: MsgId,
+    ) -> Result<Result<crate::log::EndingRight<'_>, Committed>, Refusal> {
         match self.log.standing(command) {
             Standing::Open(right) => Ok(Ok(right)),
             Standing::Ended(ending) => {
                 self.settle(&held.acknowledge, held.sequence).await;
                 Ok(Err(self.already(&ending)))
             }
-            Standing::Busy => Err(Refusal::new(RefusalKind::Busy, "another answer for this command is being stored; ask again")),
+            Standing::Busy => Err(Refusal::new(
+                RefusalKind::Busy,
+                "another answer for this command is being stored; ask again",
+            )),
         }
     }
 

@@ -8,7 +8,12 @@ use crate::clock::now_ms;
 use crate::log::pending::PendingCommand;
 
 /// A whole message of the type that the door's subject names.
-pub(super) fn whole(payload: &Bytes, kind: Kind, type_name: &TypeName, sender: &ServiceName) -> Result<(Msg, Filled), Refusal> {
+pub(super) fn whole(
+    payload: &Bytes,
+    kind: Kind,
+    type_name: &TypeName,
+    sender: &ServiceName,
+) -> Result<(Msg, Filled), Refusal> {
     let now = now_ms();
     let id = MsgId::v7(now, rand::random());
     let defaults = Defaults::new(id, Timestamp::from_unix_ms(now), sender.clone(), kind, type_name.clone());
@@ -22,7 +27,12 @@ pub(super) fn whole(payload: &Bytes, kind: Kind, type_name: &TypeName, sender: &
 ///
 /// Its id, cause and conversation follow from the command. A handler may write them too, but not differently: that
 /// keeps a repeated answer from counting twice, and causes from being invented.
-pub(super) fn caused(event: Draft, command: &PendingCommand, handler: &ServiceName, ordinal: u32) -> Result<Msg, Refusal> {
+pub(super) fn caused(
+    event: Draft,
+    command: &PendingCommand,
+    handler: &ServiceName,
+    ordinal: u32,
+) -> Result<Msg, Refusal> {
     let defaults = Defaults {
         id: MsgId::derive(command.id, handler, ordinal),
         now: Timestamp::from_unix_ms(now_ms()),
@@ -42,7 +52,8 @@ pub(super) fn caused(event: Draft, command: &PendingCommand, handler: &ServiceNa
     ];
     for (path, given, wanted) in fixed {
         if given != wanted {
-            let message = format!("{path}  {given} does not follow from the command; leave it out, or write {wanted}");
+            let message =
+                format!("{path}  {given} does not follow from the command; leave it out, or write {wanted}");
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
     }

@@ -11,7 +11,12 @@ use crate::log::commit::{COMMIT_MESSAGES_MAX, Stored};
 impl Doors {
     /// Appends. The first event may say which position it expects its entity at; the answer to a conflict has the
     /// actual one.
-    pub(super) async fn event(&self, type_name: TypeName, sender: ServiceName, request: Request) -> Result<Appended, Refusal> {
+    pub(super) async fn event(
+        &self,
+        type_name: TypeName,
+        sender: ServiceName,
+        request: Request,
+    ) -> Result<Appended, Refusal> {
         let domain = self.current.get();
         if !domain.events.contains_key(&type_name) {
             return Err(self.unknown(&domain, comms_domain::Kind::Event, &type_name));
@@ -47,7 +52,8 @@ impl Doors {
         };
         let (entity, type_name) = (event.entity.clone(), event.type_name.clone());
         let expect = std::mem::take(&mut msg.hop.expect);
-        let expected = self.log.expected(&expect).map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))?;
+        let expected =
+            self.log.expected(&expect).map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))?;
         Ok(NewEvent { entity, type_name, msg, expected })
     }
 

@@ -75,7 +75,11 @@ impl Doors {
     }
 
     /// The caller as the definition has it.
-    pub(super) fn service<'a>(&self, domain: &'a Domain, sender: &ServiceName) -> Result<&'a Service, Refusal> {
+    pub(super) fn service<'a>(
+        &self,
+        domain: &'a Domain,
+        sender: &ServiceName,
+    ) -> Result<&'a Service, Refusal> {
         domain.service(sender).ok_or_else(|| {
             Refusal::new(RefusalKind::Denied, format!("{sender} is no service of {} any more", domain.name))
         })

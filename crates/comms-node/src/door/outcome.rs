@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comms_domain::Domain;
-use comms_msg::door::{OutcomeEvent, Outcome, OutcomeAsk, OutcomeState, Refusal, RefusalKind};
+use comms_msg::door::{Outcome, OutcomeAsk, OutcomeEvent, OutcomeState, Refusal, RefusalKind};
 use comms_msg::{DomainContent, ServiceName, TypeName};
 
 use super::Doors;
@@ -16,7 +16,12 @@ const WAIT_MAX: Duration = Duration::from_secs(25);
 impl Doors {
     /// Answers when the command has ended, or with `pending` when the wait is over. A command that nobody knows is
     /// *not found*: it was never kept, or its outcome is older than outcomes are.
-    pub(super) async fn outcome(&self, type_name: TypeName, sender: ServiceName, request: Request) -> Result<Outcome, Refusal> {
+    pub(super) async fn outcome(
+        &self,
+        type_name: TypeName,
+        sender: ServiceName,
+        request: Request,
+    ) -> Result<Outcome, Refusal> {
         let ask: OutcomeAsk = request.form.decode(&request.payload)?;
         let domain = self.current.get();
         if !domain.commands.contains_key(&type_name) {
@@ -34,13 +39,23 @@ impl Doors {
         match self.log.ending(&ask.command) {
             Some(ending) => self.describe(&domain, &sender, &ending).await,
             None if self.log.is_pending(&ask.command) => Ok(outcome(OutcomeState::Pending)),
-            None => Err(Refusal::new(RefusalKind::NotFound, format!("no outcome is kept of a command {}", ask.command))),
+            None => Err(Refusal::new(
+                RefusalKind::NotFound,
+                format!("no outcome is kept of a command {}", ask.command),
+            )),
         }
     }
 
-    async fn describe(&self, domain: &Domain, sender: &ServiceName, ending: &Ending) -> Result<Outcome, Refusal> {
+    async fn describe(
+        &self,
+        domain: &Domain,
+        sender: &ServiceName,
+        ending: &Ending,
+    ) -> Result<Outcome, Refusal> {
         Ok(match ending {
-            Ending::Rejected { reason } => Outcome { reason: Some(reason.to_string()), ..outcome(OutcomeState::Rejected) },
+            Ending::Rejected { reason } => {
+                Outcome { reason: Some(reason.to_string()), ..outcome(OutcomeState::Rejected) }
+            }
             Ending::Dead { reason, tries } => {
                 Outcome { reason: Some(reason.to_string()), tries: *tries, ..outcome(OutcomeState::Dead) }
             }
@@ -50,7 +65,8 @@ impl Doors {
                     let stored = self.log.read_event(sequence).await.map_err(|e| self.refusal(e))?;
                     let Some(msg) = stored else { continue };
                     let Some(DomainContent::Event(event)) = &msg.content else { continue };
-                    let may_read = domain.service(sender).is_some_and(|s| s.observes.contains(&event.type_name));
+                    let may_read =
+                        domain.service(sender).is_some_and(|s| s.observes.contains(&event.type_name));
                     events.push(OutcomeEvent {
                         id: msg.id,
                         type_name: event.type_name.clone(),

@@ -30,7 +30,10 @@ impl Request {
 
 /// Whether `reply` is a plain subject below `_INBOX.{sender}.`.
 fn in_inbox_of(reply: &str, sender: &str) -> bool {
-    let below = reply.strip_prefix("_INBOX.").and_then(|rest| rest.strip_prefix(sender)).and_then(|r| r.strip_prefix('.'));
+    let below = reply
+        .strip_prefix("_INBOX.")
+        .and_then(|rest| rest.strip_prefix(sender))
+        .and_then(|r| r.strip_prefix('.'));
     below.is_some_and(|rest| {
         rest.split('.').all(|token| !token.is_empty() && token != "*" && token != ">")
             && !rest.bytes().any(|b| b.is_ascii_whitespace())
@@ -45,7 +48,16 @@ mod tests {
     fn answers_go_to_the_senders_inbox_only() {
         assert!(in_inbox_of("_INBOX.desk.x1", "desk"));
         assert!(in_inbox_of("_INBOX.desk.x1.y2", "desk"));
-        for reply in ["_INBOX.desk", "_INBOX.desk.", "_INBOX.desk2.x", "_INBOX.x.desk", "lib.command.a.B.desk", "_INBOX.desk.*", "_INBOX.desk.a b", "$JS.ACK.x"] {
+        for reply in [
+            "_INBOX.desk",
+            "_INBOX.desk.",
+            "_INBOX.desk2.x",
+            "_INBOX.x.desk",
+            "lib.command.a.B.desk",
+            "_INBOX.desk.*",
+            "_INBOX.desk.a b",
+            "$JS.ACK.x",
+        ] {
             assert!(!in_inbox_of(reply, "desk"), "{reply}");
         }
     }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
-use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
 use comms_msg::ServiceName;
+use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
 use time::OffsetDateTime;
 
 use super::Doors;
@@ -32,7 +32,9 @@ impl Doors {
             if !domain.events.contains_key(type_name) {
                 return Err(self.unknown(&domain, comms_domain::Kind::Event, type_name));
             }
-            self.allowed(&domain, &sender, type_name, "observe", |service| service.observes.contains(type_name))?;
+            self.allowed(&domain, &sender, type_name, "observe", |service| {
+                service.observes.contains(type_name)
+            })?;
         }
         let entity = ask.entity.as_ref().map_or("*", |entity| entity.as_str());
         let filter_subjects = ask
@@ -45,14 +47,16 @@ impl Doors {
             WatchFrom::New => DeliverPolicy::New,
             WatchFrom::Time(time) => {
                 let nanos = i128::from(time.unix_ms()) * 1_000_000;
-                let start = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-                DeliverPolicy::ByStartTime { start_time: start.into() }
+                let start =
+                    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+                DeliverPolicy::ByStartTime { start_time: start }
             }
             WatchFrom::Position(position) if position.log() == self.log.incarnation => {
                 DeliverPolicy::ByStartSequence { start_sequence: position.sequence() + 1 }
             }
             WatchFrom::Position(position) => {
-                let message = format!("/from  position {position} is not of this log ({})", self.log.incarnation);
+                let message =
+                    format!("/from  position {position} is not of this log ({})", self.log.incarnation);
                 return Err(Refusal::new(RefusalKind::NotFound, message));
             }
         };
@@ -60,7 +64,10 @@ impl Doors {
         let subject = format!("{}.deliver.{sender}.{token}", domain.name);
         let stream = self.log.event_stream().await.map_err(|e| self.refusal(e))?;
         if stream.cached_info().state.consumer_count >= CONSUMERS_MAX {
-            return Err(Refusal::new(RefusalKind::Busy, format!("{CONSUMERS_MAX} readers of the log already")));
+            return Err(Refusal::new(
+                RefusalKind::Busy,
+                format!("{CONSUMERS_MAX} readers of the log already"),
+            ));
         }
         let consumer = push::Config {
             name: Some(format!("{sender}-{token}")),

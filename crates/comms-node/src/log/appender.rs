@@ -57,16 +57,19 @@ struct Stream {
 
 impl Appender {
     /// A handle and its writer for the stream called `name`, which must exist.
-    pub(crate) async fn open(client: async_nats::Client, name: &str) -> Result<(Appender, Writer), crate::Error> {
+    pub(crate) async fn open(
+        client: async_nats::Client,
+        name: &str,
+    ) -> Result<(Appender, Writer), crate::Error> {
         let jetstream = jetstream::context::ContextBuilder::new()
             .ack_timeout(ACK_WAIT)
             .max_ack_inflight(2 * BATCH_MESSAGES_MAX)
             .timeout(ACK_WAIT)
             .build(client);
-        let handle = jetstream.get_stream_no_info(name).await.map_err(|source| crate::Error::Stream {
-            name: name.to_owned(),
-            source: Box::new(source),
-        })?;
+        let handle = jetstream
+            .get_stream_no_info(name)
+            .await
+            .map_err(|source| crate::Error::Stream { name: name.to_owned(), source: Box::new(source) })?;
         let (sender, receiver) = mpsc::channel(COMMITS_WAITING_MAX);
         Ok((Appender { commits: sender }, Writer { commits: receiver, stream: Stream { jetstream, handle } }))
     }
@@ -105,7 +108,10 @@ enum Ended {
 
 /// What one attempt said.
 enum Attempt {
-    Stored { last: u64, duplicate: bool },
+    Stored {
+        last: u64,
+        duplicate: bool,
+    },
     Conflict,
     ContainsDuplicate,
     Refused(String),
@@ -206,7 +212,9 @@ impl Stream {
                         .collect();
                     Ended::Known(dispatch, results)
                 }
-                Attempt::Conflict | Attempt::ContainsDuplicate | Attempt::Refused(_) => Ended::Split(dispatch, commits),
+                Attempt::Conflict | Attempt::ContainsDuplicate | Attempt::Refused(_) => {
+                    Ended::Split(dispatch, commits)
+                }
                 Attempt::NotNow(_) => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                     Ended::Split(dispatch, commits)
@@ -246,12 +254,12 @@ impl Stream {
                     headers.insert("Nats-Batch-Commit", "1");
                 }
                 let publish = PublishMessage::build().payload(message.payload.clone()).headers(headers);
-                return self.jetstream.send_publish(message.subject.clone(), publish).await.map_err(|error| {
-                    match error.kind() {
+                return self.jetstream.send_publish(message.subject.clone(), publish).await.map_err(
+                    |error| match error.kind() {
                         PublishErrorKind::MaxPayloadExceeded => Attempt::Refused(error.to_string()),
                         _ => Attempt::NotNow(error.to_string()),
-                    }
-                });
+                    },
+                );
             }
         }
         Err(Attempt::Refused("a commit without messages".to_owned()))
@@ -319,7 +327,9 @@ impl Stream {
             from = next.sequence + 1;
         }
         if guard.is_none() {
-            return Ok(Err(AppendError::Refused("one of its messages has an id that is stored already".to_owned())));
+            return Ok(Err(AppendError::Refused(
+                "one of its messages has an id that is stored already".to_owned(),
+            )));
         }
         match self.handle.direct_get_last_for_subject(subject).await {
             Ok(last) => Ok(Err(AppendError::Conflict { actual: last.sequence })),
@@ -346,7 +356,9 @@ impl Attempt {
             .map(|server| (server.error_code(), server.to_string()));
         match (error.kind(), server) {
             (_, Some((ErrorCode(code), _))) if WRONG_LAST_SEQUENCE.contains(&code) => Attempt::Conflict,
-            (_, Some((ErrorCode::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE, _))) => Attempt::ContainsDuplicate,
+            (_, Some((ErrorCode::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE, _))) => {
+                Attempt::ContainsDuplicate
+            }
             (_, Some((code, text))) if is_transient(code) => Attempt::NotNow(text),
             (_, Some((_, text))) => Attempt::Refused(text),
             (PublishErrorKind::StreamNotFound, None) => Attempt::NotNow("no stream answers there".to_owned()),

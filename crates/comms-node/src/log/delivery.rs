@@ -17,7 +17,8 @@ pub(crate) struct DeliverySubject<'a> {
 impl<'a> DeliverySubject<'a> {
     /// Reads it; `None` where it is not one.
     pub(crate) fn parse(subject: &'a str) -> Option<DeliverySubject<'a>> {
-        if subject.len() > 1_024 || subject.bytes().any(|b| b.is_ascii_whitespace() || b == b'*' || b == b'>') {
+        if subject.len() > 1_024 || subject.bytes().any(|b| b.is_ascii_whitespace() || b == b'*' || b == b'>')
+        {
             return None;
         }
         let tokens: Vec<&str> = subject.strip_prefix("$JS.ACK.")?.split('.').collect();
@@ -41,14 +42,25 @@ mod tests {
 
     #[test]
     fn both_shapes_are_read() {
-        let wanted = DeliverySubject { stream: "COMMAND_n", consumer: "c", delivered: 2, stream_sequence: 12 };
+        let wanted =
+            DeliverySubject { stream: "COMMAND_n", consumer: "c", delivered: 2, stream_sequence: 12 };
         assert_eq!(DeliverySubject::parse("$JS.ACK.COMMAND_n.c.2.12.13.1795255334.0"), Some(wanted.clone()));
-        assert_eq!(DeliverySubject::parse("$JS.ACK.dom.hash.COMMAND_n.c.2.12.13.1795255334.0.r4nd"), Some(wanted));
+        assert_eq!(
+            DeliverySubject::parse("$JS.ACK.dom.hash.COMMAND_n.c.2.12.13.1795255334.0.r4nd"),
+            Some(wanted)
+        );
     }
 
     #[test]
     fn anything_else_is_not_one() {
-        for subject in ["", "$JS.ACK", "$JS.ACK.a.b.c.d.e.f.g", "$JS.ACK.a.b.1.2.*.4.5", "lib.command.a.B.c", "$JS.ACK.a.b.1.2"] {
+        for subject in [
+            "",
+            "$JS.ACK",
+            "$JS.ACK.a.b.c.d.e.f.g",
+            "$JS.ACK.a.b.1.2.*.4.5",
+            "lib.command.a.B.c",
+            "$JS.ACK.a.b.1.2",
+        ] {
             assert_eq!(DeliverySubject::parse(subject), None, "{subject}");
         }
     }

@@ -49,7 +49,14 @@ impl Outcomes {
     }
 
     /// One more event of a commit read back from the log. Events of one commit stand next to each other there.
-    pub(crate) fn insert_event(&mut self, command: MsgId, sequence: u64, count: u32, ordinal: u32, now_ms: u64) {
+    pub(crate) fn insert_event(
+        &mut self,
+        command: MsgId,
+        sequence: u64,
+        count: u32,
+        ordinal: u32,
+        now_ms: u64,
+    ) {
         let first = sequence.saturating_sub(u64::from(ordinal));
         self.insert(command, Ending::Done { first, count }, now_ms);
     }
@@ -75,8 +82,8 @@ impl Outcomes {
 mod tests {
     use super::*;
 
-    fn id(n: u128) -> MsgId {
-        MsgId::v7(1_000, n)
+    fn id(n: u64) -> MsgId {
+        MsgId::v7(1_000 + n, 0)
     }
 
     #[test]

@@ -76,7 +76,13 @@ pub(crate) struct Recovered {
 }
 
 /// Reads both streams back.
-pub(crate) async fn recover(client: &async_nats::Client, domain: &str, commands: &Stream, events: &Stream, now_ms: u64) -> Result<Recovered, Error> {
+pub(crate) async fn recover(
+    client: &async_nats::Client,
+    domain: &str,
+    commands: &Stream,
+    events: &Stream,
+    now_ms: u64,
+) -> Result<Recovered, Error> {
     let mut recovered = Recovered::default();
     let mut since_ms = now_ms.saturating_sub(OUTCOME_KEPT_MS);
     let oldest = commands.cached_info().state.first_timestamp.unix_timestamp_nanos() / 1_000_000;
@@ -93,7 +99,7 @@ pub(crate) async fn recover(client: &async_nats::Client, domain: &str, commands:
     let start_time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(since_ms) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let outcome_prefix = format!("{domain}.outcome.");
-    read(events, DeliverPolicy::ByStartTime { start_time: start_time.into() }, |sequence, time_ms, subject, payload| {
+    read(events, DeliverPolicy::ByStartTime { start_time }, |sequence, time_ms, subject, payload| {
         if subject.starts_with(&outcome_prefix) {
             match EndingRecord::from_cbor(payload) {
                 Some(record) => recovered.outcomes.insert(record.command, record.ending(sequence), time_ms),
@@ -128,7 +134,11 @@ pub(crate) fn pending(msg: &Msg) -> Option<PendingCommand> {
 }
 
 /// Reads `stream` up to what was its end at the start of the call.
-async fn read(stream: &Stream, from: DeliverPolicy, mut each: impl FnMut(u64, u64, &str, &Bytes)) -> Result<(), Error> {
+async fn read(
+    stream: &Stream,
+    from: DeliverPolicy,
+    mut each: impl FnMut(u64, u64, &str, &Bytes),
+) -> Result<(), Error> {
     let failed = |what: &str, reason: String| Error::Recovery { what: what.to_owned(), reason };
     let name = stream.cached_info().config.name.clone();
     let info = stream.get_info().await.map_err(|e| failed(&name, e.to_string()))?;

@@ -109,8 +109,9 @@ impl Schedule {
         let mut passed_over: HashSet<Box<str>> = HashSet::new();
         while let Some(commit) = self.waiting.pop_front() {
             let first = taken.is_empty();
-            let full = messages + commit.messages > BATCH_MESSAGES_MAX || bytes + commit.bytes > BATCH_BYTES_MAX;
-            if (full && !first) || (commit.alone && !first) {
+            let full =
+                messages + commit.messages > BATCH_MESSAGES_MAX || bytes + commit.bytes > BATCH_BYTES_MAX;
+            if !first && (full || commit.alone) {
                 kept.push_back(commit);
                 break;
             }
