@@ -29,7 +29,9 @@ impl Process {
         for stream in streams {
             let lines = Arc::clone(&lines);
             std::thread::spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                // Foreign programs may print bytes that are no text.
+                for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                    let line = String::from_utf8_lossy(&line).into_owned();
                     lines.lock().expect("no panic holds it").push(line);
                 }
             });

@@ -2,8 +2,10 @@
 
 mod attacks;
 mod crash;
+mod foreign;
 mod hostile;
 mod leaf;
 mod lifecycle;
 mod messages;
+mod tidy;
 mod vocabulary;

@@ -42,6 +42,8 @@ pub(crate) struct EventLog {
     pub(crate) domain: String,
     /// The incarnation of the event stream, in every position.
     pub(crate) incarnation: String,
+    /// The incarnation of the command stream.
+    pub(crate) queue: String,
     /// The incarnation of the stream that holds the events of other nodes, if there are others.
     pub(crate) foreign: Option<String>,
     pub(crate) client: async_nats::Client,
@@ -134,7 +136,7 @@ impl EventLog {
             Some(name) => Some(incarnation(&open(name).await?)),
             None => None,
         };
-        let incarnation = incarnation(&events);
+        let (queue, incarnation) = (incarnation(&commands), incarnation(&events));
         let (event_appender, event_writer) = Appender::open(client.clone(), &names.event_stream).await?;
         let (command_appender, command_writer) =
             Appender::open(client.clone(), &names.command_stream).await?;
@@ -142,6 +144,7 @@ impl EventLog {
         let log = EventLog {
             domain: names.domain,
             incarnation,
+            queue,
             foreign,
             client,
             events,
@@ -160,6 +163,11 @@ impl EventLog {
     /// The position of `sequence` in this log.
     pub(crate) fn position(&self, sequence: u64) -> Position {
         Position::new(&self.incarnation, sequence).expect("an incarnation is made of position characters")
+    }
+
+    /// The place of `sequence` in the queue of commands, which is no position of the log.
+    pub(crate) fn queue_position(&self, sequence: u64) -> Position {
+        Position::new(&self.queue, sequence).expect("an incarnation is made of position characters")
     }
 
     /// The sequence that `expect` asks for, or `None` where nothing is expected.

@@ -1,7 +1,7 @@
 //! How a handler says that it could not: retry later, or never.
 //!
 //! Any error turns into a retry by `?`. What a retry or a rejection does to a stored command is decided by
-//! `serve/durable.rs` and the node; this file only carries the decision.
+//! `serve/commands.rs` and the node; this file only carries the decision.
 
 use std::fmt;
 use std::time::Duration;

@@ -106,8 +106,12 @@ impl Doors {
             AppendError::Conflict { actual } => {
                 let position = (actual > 0).then(|| self.log.position(actual));
                 let message = match &position {
-                    Some(position) => format!("the entity is at position {position}"),
-                    None => "the entity has no event yet".to_owned(),
+                    Some(position) => format!(
+                        "the entity is at position {position}, not where it was expected; nothing was stored"
+                    ),
+                    None => {
+                        "the entity has no event yet, though one was expected; nothing was stored".to_owned()
+                    }
                 };
                 Refusal { position, ..Refusal::new(RefusalKind::Conflict, message) }
             }

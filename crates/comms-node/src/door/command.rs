@@ -36,7 +36,7 @@ impl Doors {
         Ok(Accepted {
             id,
             cid,
-            position: self.log.position(stored.first),
+            position: self.log.queue_position(stored.first),
             retry_safe: filled.retry_safe(),
             filled: filled.fields.into_iter().map(str::to_owned).collect(),
             note: stored

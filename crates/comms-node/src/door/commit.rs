@@ -19,8 +19,9 @@ use crate::log::outcomes::Ending;
 use crate::log::pending::PendingCommand;
 use crate::log::recovery::{EndingRecord, EndingState};
 
-/// Deliveries of one command after which a handler that asks for another gets a dead letter instead.
-pub(crate) const TRIES_MAX: u32 = 8;
+/// Deliveries of one command after which a handler that asks for another gets a dead letter instead. When to give up
+/// is the handler's to say; this only keeps a command from going round for ever.
+const DELIVERIES_MAX: u32 = 1_000;
 /// The longest pause a handler can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest reason that is kept, in bytes.
@@ -75,7 +76,7 @@ impl Doors {
                 Ok(Committed { already: false, events: Vec::new() })
             }
             Completion::Done => self.done(&sender, held, commit.events).await,
-            Completion::Retry { after_ms, reason } if held.delivered < TRIES_MAX => {
+            Completion::Retry { after_ms, reason } if held.delivered < DELIVERIES_MAX => {
                 let after = Duration::from_millis(after_ms).min(RETRY_AFTER_MAX);
                 tracing::info!(command = %held.command.id, tries = held.delivered, reason, "to be tried again");
                 let nak = format!("-NAK {{\"delay\": {}}}", after.as_nanos());
@@ -124,7 +125,11 @@ impl Doors {
         };
         let stored = self.log.append(&checked).await.map_err(|e| self.refusal(e))?;
         let count = u32::try_from(checked.len()).unwrap_or(u32::MAX);
-        self.log.ended(held.command.id, held.sequence, Ending::Done { first: stored.first, count });
+        self.log.ended(
+            held.command.id,
+            held.sequence,
+            Ending::Done { first: stored.first, count, tries: held.delivered },
+        );
         self.acknowledge(&held.acknowledge, Bytes::from_static(b"+ACK")).await;
         Ok(Committed { already: stored.duplicate, events: self.appended(&checked, stored) })
     }

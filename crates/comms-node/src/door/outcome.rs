@@ -59,7 +59,7 @@ impl Doors {
             Ending::Dead { reason, tries } => {
                 Outcome { reason: Some(reason.to_string()), tries: *tries, ..outcome(OutcomeState::Dead) }
             }
-            Ending::Done { first, count } => {
+            Ending::Done { first, count, tries } => {
                 let mut events = Vec::with_capacity(*count as usize);
                 for sequence in *first..first + u64::from(*count) {
                     let stored = self.log.read_event(sequence).await.map_err(|e| self.refusal(e))?;
@@ -76,7 +76,7 @@ impl Doors {
                         msg: may_read.then_some(msg),
                     });
                 }
-                Outcome { events, ..outcome(OutcomeState::Done) }
+                Outcome { events, tries: *tries, ..outcome(OutcomeState::Done) }
             }
         })
     }

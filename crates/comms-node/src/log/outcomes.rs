@@ -16,8 +16,9 @@ pub(crate) const OUTCOME_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Handled. Its events, if any, are `count` messages of the log from `first` on.
-    Done { first: u64, count: u32 },
+    /// Handled. Its events, if any, are `count` messages of the log from `first` on. Of a command that was read back
+    /// it is not known how often it was delivered: 0.
+    Done { first: u64, count: u32, tries: u32 },
     /// Refused by its handler, for good.
     Rejected { reason: Box<str> },
     /// Given up after too many tries; the command itself is kept as a dead letter.
@@ -58,7 +59,7 @@ impl Outcomes {
         now_ms: u64,
     ) {
         let first = sequence.saturating_sub(u64::from(ordinal));
-        self.insert(command, Ending::Done { first, count }, now_ms);
+        self.insert(command, Ending::Done { first, count, tries: 0 }, now_ms);
     }
 
     /// How `command` ended, if it is known to have ended.
@@ -89,20 +90,20 @@ mod tests {
     #[test]
     fn a_command_ends_once() {
         let mut outcomes = Outcomes::default();
-        outcomes.insert(id(1), Ending::Done { first: 7, count: 1 }, 0);
+        outcomes.insert(id(1), Ending::Done { first: 7, count: 1, tries: 0 }, 0);
         outcomes.insert(id(1), Ending::Rejected { reason: "late".into() }, 1);
-        assert_eq!(outcomes.get(&id(1)), Some(&Ending::Done { first: 7, count: 1 }));
+        assert_eq!(outcomes.get(&id(1)), Some(&Ending::Done { first: 7, count: 1, tries: 0 }));
     }
 
     #[test]
     fn bounded_in_number_and_time() {
         let mut outcomes = Outcomes { outcomes_max: 3, ..Outcomes::default() };
         for n in 0..10 {
-            outcomes.insert(id(n), Ending::Done { first: 1, count: 1 }, 5);
+            outcomes.insert(id(n), Ending::Done { first: 1, count: 1, tries: 0 }, 5);
         }
         assert_eq!(outcomes.endings.len(), 3);
         assert!(outcomes.get(&id(9)).is_some());
-        outcomes.insert(id(50), Ending::Done { first: 1, count: 1 }, 6 + OUTCOME_KEPT_MS);
+        outcomes.insert(id(50), Ending::Done { first: 1, count: 1, tries: 0 }, 6 + OUTCOME_KEPT_MS);
         assert_eq!(outcomes.endings.len(), 1);
     }
 
@@ -110,6 +111,6 @@ mod tests {
     fn any_event_of_a_commit_tells_where_it_begins() {
         let mut outcomes = Outcomes::default();
         outcomes.insert_event(id(1), 12, 3, 2, 0);
-        assert_eq!(outcomes.get(&id(1)), Some(&Ending::Done { first: 10, count: 3 }));
+        assert_eq!(outcomes.get(&id(1)), Some(&Ending::Done { first: 10, count: 3, tries: 0 }));
     }
 }

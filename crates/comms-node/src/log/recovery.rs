@@ -59,7 +59,7 @@ impl EndingRecord {
     pub(crate) fn ending(&self, sequence: u64) -> Ending {
         let reason = || self.reason.clone().unwrap_or_default().into_boxed_str();
         match self.state {
-            EndingState::Done => Ending::Done { first: sequence, count: 0 },
+            EndingState::Done => Ending::Done { first: sequence, count: 0, tries: self.tries },
             EndingState::Rejected => Ending::Rejected { reason: reason() },
             EndingState::Dead => Ending::Dead { reason: reason(), tries: self.tries },
         }

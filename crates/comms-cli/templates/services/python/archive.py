@@ -11,12 +11,18 @@ import comms_msg
 from comms_local import Local, Refused
 
 RETRY_AFTER_MS = 1000
+UNKNOWN_AFTER_MS = 30_000
+TRIES_MAX = 5
 
 
 def add_document(add, command):
     """What the command causes. The entity follows from the command's id: a redelivery names the same document."""
     entity = "document-" + hashlib.sha256(command["id"].encode()).hexdigest()[:12]
     return [("documents.DocumentAdded", entity, {"title": add["title"], "file": add["file"]})]
+
+
+def nothing(_body, _command):
+    return []
 
 
 HANDLERS = {"documents.AddDocument": add_document}
@@ -38,6 +44,13 @@ def read(message, domain):
     return command if message.subject == subject else None
 
 
+def again(message, reason):
+    """Another try, or the dead letters when there were enough."""
+    if message.metadata.num_delivered < TRIES_MAX:
+        return {"retry": {"after_ms": RETRY_AFTER_MS, "reason": reason}}
+    return {"dead": {"reason": reason}}
+
+
 async def handle(local, message):
     command = read(message, local.domain)
     if command is None:
@@ -45,13 +58,15 @@ async def handle(local, message):
     type_name, metadata = command["content"]["command"], command["metadata"]
     commit = {"command": command["id"], "delivery": message.reply, "completion": "done", "events": []}
     try:
-        for event, entity, body in HANDLERS[type_name](command["content"]["body"], command):
+        if type_name not in HANDLERS:  # newer than this program: another instance may know it
+            commit["completion"] = {"retry": {"after_ms": UNKNOWN_AFTER_MS, "reason": f"no handler for {type_name} here"}}
+        for event, entity, body in HANDLERS.get(type_name, nothing)(command["content"]["body"], command):
             carried = {"owner": metadata["owner"], "correlation": metadata["correlation"], "causation": command["id"]}
             commit["events"].append(
                 {"metadata": carried, "content": {"event": event, "entity": entity, "body": body}}
             )
-    except Exception as problem:  # whatever the handler did not foresee is tried again
-        commit |= {"completion": {"retry": {"after_ms": RETRY_AFTER_MS, "reason": repr(problem)}}, "events": []}
+    except Exception as problem:  # whatever the handler did not foresee is tried again, a few times
+        commit |= {"completion": again(message, repr(problem)), "events": []}
     try:
         done = await local.door(f"commit.{type_name}", commit)
     except Refused as refused:

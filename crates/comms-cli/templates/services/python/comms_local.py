@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import sys
 import urllib.request
 
 import nats
@@ -33,6 +34,11 @@ def folder():
     raise SystemExit("error: no running node found from here upwards\n  start one with: comms up")
 
 
+async def say(error):
+    """What the connection complains of, such as a node that is away; it comes back by itself."""
+    print(f"connection  {error}", file=sys.stderr, flush=True)
+
+
 class Local:
     """A connection under one service's own name. `name` is the only name it can speak under."""
 
@@ -46,6 +52,7 @@ class Local:
             self.node["nats"],
             nkeys_seed=str(self.folder / "credentials" / f"{name}.nk"),
             inbox_prefix=f"_INBOX.{name}".encode(),
+            error_cb=say,
         )
         return self
 
