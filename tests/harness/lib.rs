@@ -4,6 +4,11 @@
 //! Every node runs in a folder of its own that is removed when the test passes and kept, with its place printed,
 //! when it fails. A test that cannot find nats-server fails with the line that installs it.
 
+#![expect(
+    clippy::print_stderr,
+    reason = "what a failed test needs to be understood goes where its runner shows it"
+)]
+
 pub mod binary;
 pub mod fixture;
 pub mod node;

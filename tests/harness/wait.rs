@@ -14,14 +14,35 @@ pub async fn wait_until<T, E: Debug>(
     bound: Duration,
     mut look: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
-    let begin = Instant::now();
+    let wait = Wait::begin(what, bound);
     loop {
         match look().await {
             Ok(value) => return value,
-            Err(state) if begin.elapsed() > bound => {
-                panic!("waited {} s in vain for {what}; last seen: {state:?}", bound.as_secs())
-            }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(state) => wait.go_on(&state).await,
         }
+    }
+}
+
+/// The same for a loop of one's own, in tasks that may be moved between threads.
+#[derive(Debug)]
+pub struct Wait {
+    what: String,
+    begin: Instant,
+    bound: Duration,
+}
+
+impl Wait {
+    /// Begins to wait for something.
+    pub fn begin(what: &str, bound: Duration) -> Wait {
+        Wait { what: what.to_owned(), begin: Instant::now(), bound }
+    }
+
+    /// Returns when it is time for another look; panics with the state seen if it has been long enough.
+    pub async fn go_on(&self, state: &impl Debug) {
+        let Wait { what, bound, .. } = self;
+        if self.begin.elapsed() > *bound {
+            panic!("waited {} s in vain for {what}; last seen: {state:?}", bound.as_secs());
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }

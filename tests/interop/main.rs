@@ -1,6 +1,8 @@
 //! What programs of other people make of the same bytes: the CIDs that Kubo and the npm package ipfs-unixfs-importer
 //! compute, and what the `nats` command line tool may hear. `make interop` installs them; one that is missing fails.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails there")]
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,8 @@ fn assert_all_agree(files: &[PathBuf]) {
     let kubo = tools::script(None, "kubo-cid", &paths);
     let npm = tools::script(Some("node"), "unixfs-cid.mjs", &paths);
     let ours: Vec<String> = files.iter().map(|file| ours(file)).collect();
-    let names: Vec<String> = files.iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> =
+        files.iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
     assert_eq!(ours, kubo, "Kubo, of {names:?}");
     assert_eq!(ours, npm, "ipfs-unixfs-importer, of {names:?}");
 }
@@ -60,7 +63,8 @@ fn bytes(length: usize) -> Vec<u8> {
 #[test]
 fn files_of_every_shape_have_the_cid_that_others_compute() {
     let place = TempDir::with_prefix("comms-interop-").unwrap();
-    let sizes = [0, 1, 1000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES + 5];
+    let sizes =
+        [0, 1, 1000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES + 5];
     let mut files = Vec::new();
     for size in sizes {
         let file = place.path().join(size.to_string());
@@ -82,7 +86,8 @@ fn a_file_of_more_chunks_than_a_node_has_links_does_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_of_the_demo_is_kept_under_the_cid_that_others_compute() {
     let place = TempDir::with_prefix("comms-interop-").unwrap();
-    let made = Command::new(binary::comms()).args(["new", "library"]).current_dir(place.path()).output().unwrap();
+    let made =
+        Command::new(binary::comms()).args(["new", "library"]).current_dir(place.path()).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     let report = place.path().join("library/report.pdf");
     let node = TestNode::start().await;
@@ -126,11 +131,15 @@ async fn the_nats_tool_hears_what_its_user_observes_and_nothing_else() {
     said.await.unwrap_or_else(|_| panic!("it hears nothing: {}", heard.output()));
     assert!(heard.end().await.success());
 
-    for subject in ["library.event.>", "library.live.event.lending.*.Lent", "_INBOX.>", "library.deliver.archive.>", ">"] {
+    for subject in
+        ["library.event.>", "library.live.event.lending.*.Lent", "_INBOX.>", "library.deliver.archive.>", ">"]
+    {
         let mut refused = Process::start(nats(&node, "indexer", &["sub", subject, "--count", "1"]));
         refused.line_with("Permissions Violation").await;
     }
-    for subject in ["library.event.documents.d1.DocumentRetitled", "library.live.event.documents.d1.DocumentRetitled"] {
+    for subject in
+        ["library.event.documents.d1.DocumentRetitled", "library.live.event.documents.d1.DocumentRetitled"]
+    {
         let mut refused = Process::start(nats(&node, "indexer", &["pub", subject, "forged"]));
         refused.line_with("Permissions Violation").await;
     }

@@ -12,6 +12,7 @@ mod journal;
 mod writer;
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,22 +24,24 @@ use comms_tests::{TestNode, wait_until};
 use futures::StreamExt;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use self::aim::{Aim, Moment};
 use self::checker::{Problem, check};
 use self::journal::{Entry, Journal, Read, Target, text};
-use self::writer::{Desk, REFUSE, Writer};
+use self::writer::{Desk, Line, REFUSE, Writer};
 use crate::vocabulary::{DocumentRetitled, RetitleDocument};
 
 const KILLS: usize = 50;
 /// Of them at least this many must hit a write that has left and is not acknowledged.
 const INTO_UNACKED_MIN: usize = 25;
 /// Writers of each kind. Those whose write was hit wait for its answer; the others go on.
-const WRITERS: usize = 12;
-/// Writes that are allowed for each kill.
-const WRITES_PER_KILL: usize = 12;
+const WRITERS: usize = 16;
+/// Writes of each kind that are allowed for each kill.
+const WRITES_PER_KILL: usize = 8;
+/// Writes of each kind that are decided between a kill and an aimed one: what is killed is at work again.
+const DECIDED_BETWEEN: usize = 2;
 /// The longest pause between the moment that is aimed at and the kill; a synced write takes about as long.
 const LATE_US_MAX: u64 = 6_000;
 /// How long the moment that is aimed at may be waited for, and how often more writes are allowed meanwhile.
@@ -97,8 +100,9 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
     let desk = Arc::new(Desk {
         journal: journal.clone(),
         aim: Aim::default(),
-        wanted: Semaphore::new(0),
-        commands: Mutex::default(),
+        commands: Line::default(),
+        appends: Line::default(),
+        acked: Mutex::default(),
         known: Mutex::default(),
     });
     let watching = tokio::spawn(read_all(node.connect("indexer").await, journal.clone(), Entry::Watched));
@@ -124,7 +128,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
     let begin = Instant::now();
     for (n, kill) in kills.into_iter().enumerate() {
         now.doing = format!("kill {n} of {KILLS}, {kill:?}, after {:.1} s", begin.elapsed().as_secs_f32());
-        desk.wanted.add_permits(WRITES_PER_KILL);
+        desk.more(WRITES_PER_KILL);
         let aimed_into = match kill.moment {
             Some(moment) => Some(aimed(&desk, moment).await),
             None => None,
@@ -142,12 +146,13 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
     let killing = begin.elapsed();
 
     now.doing = "the writers finish".to_owned();
-    desk.wanted.close();
+    desk.commands.wanted.close();
+    desk.appends.wanted.close();
     while let Some(ended) = writers.join_next().await {
         ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     }
     now.doing = "commands end".to_owned();
-    let commands = std::mem::take(&mut *desk.commands.lock().unwrap());
+    let commands = std::mem::take(&mut *desk.acked.lock().unwrap());
     ask_for_ends(&node, commands, &journal).await;
     now.doing = "everything is read".to_owned();
     let mut last = Writer {
@@ -191,6 +196,9 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
 }
 
 fn draw(random: &mut StdRng) -> Kill {
+    if std::env::var("COMMS_EXP").is_ok() {
+        return Kill { target: Target::Server, moment: Some(Moment::Halfway), late: Duration::ZERO };
+    }
     let target = if random.random_range(0..5) < 2 { Target::Node } else { Target::Server };
     let moment = match random.random_range(0..10) {
         0 => None,
@@ -206,6 +214,17 @@ fn draw(random: &mut StdRng) -> Kill {
 
 /// Waits for the moment; what comes is the write that it is in.
 async fn aimed(desk: &Desk, moment: Moment) -> MsgId {
+    let decided = || [&desk.commands, &desk.appends].map(|line| line.decided.load(Ordering::Relaxed));
+    let before = decided();
+    wait_until("writes to be decided", AIMED, async || {
+        let now = decided();
+        if now.iter().zip(before).all(|(now, before)| *now >= before + DECIDED_BETWEEN) {
+            return Ok(());
+        }
+        desk.more(0);
+        Err((before, now))
+    })
+    .await;
     let begin = Instant::now();
     let mut told: oneshot::Receiver<MsgId> = desk.aim.at(moment);
     while begin.elapsed() < AIMED {
@@ -213,7 +232,7 @@ async fn aimed(desk: &Desk, moment: Moment) -> MsgId {
             return write.expect("one moment is waited for at a time");
         }
         // Those that were allowed may have had no such moment, or may all wait for an answer.
-        desk.wanted.add_permits(WRITES_PER_KILL);
+        desk.more(0);
     }
     panic!("{moment:?} did not come within {} s", AIMED.as_secs());
 }

@@ -22,7 +22,8 @@ struct Newcomer {
 
 fn new_domain() -> (TempDir, PathBuf) {
     let place = TempDir::with_prefix("comms-new-").unwrap();
-    let made = Command::new(binary::comms()).args(["new", "library"]).current_dir(place.path()).output().unwrap();
+    let made =
+        Command::new(binary::comms()).args(["new", "library"]).current_dir(place.path()).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     let folder = place.path().join("library");
     (place, folder)
@@ -64,7 +65,8 @@ async fn a_service_in_python_handles_what_rust_sends_and_rust_hears_its_event() 
         let file = Content::from(vec![7; size]);
         let sent = desk.send(AddDocument { title: title.into(), file }).owner("ada").await.unwrap();
         let outcome = sent.outcome().await.unwrap().done().unwrap();
-        let added = tokio::time::timeout(SOON, heard.next()).await.expect("the event comes").unwrap().unwrap();
+        let added =
+            tokio::time::timeout(SOON, heard.next()).await.expect("the event comes").unwrap().unwrap();
         assert_eq!(added.id(), outcome.events[0].id);
         assert_eq!(added.event().title, title);
         let msg = added.msg();
@@ -125,7 +127,8 @@ async fn a_shell_script_needs_nothing_but_the_binary() {
     let indexer = newcomer.node.connect("indexer").await;
     let mut heard = indexer.watch::<DocumentAdded>().from(WatchFrom::Start).await.unwrap();
     for title in ["one", "two", "three", "five"] {
-        let added = tokio::time::timeout(SOON, heard.next()).await.expect("the event comes").unwrap().unwrap();
+        let added =
+            tokio::time::timeout(SOON, heard.next()).await.expect("the event comes").unwrap().unwrap();
         assert_eq!(added.event().title, title);
     }
     serving.stop().await.unwrap();
@@ -160,14 +163,22 @@ fn the_service_in_rust_is_the_example_that_is_compiled_here() {
         let name = dependency["name"].as_str().unwrap();
         let same = cli["dependencies"].as_array().unwrap().iter().find(|ours| ours["name"] == name);
         let same = same.unwrap_or_else(|| panic!("{name} is not what the example is compiled with"));
-        let version = |dependency: &Value| dependency["req"].as_str().unwrap().trim_start_matches('^').to_owned();
+        let version =
+            |dependency: &Value| dependency["req"].as_str().unwrap().trim_start_matches('^').to_owned();
         assert!(version(same).starts_with(&version(dependency)), "{name}: {dependency} is not {same}");
         for feature in dependency["features"].as_array().unwrap() {
-            assert!(same["features"].as_array().unwrap().contains(feature), "{name} is compiled here without {feature}");
+            assert!(
+                same["features"].as_array().unwrap().contains(feature),
+                "{name} is compiled here without {feature}"
+            );
         }
     }
-    let names: Vec<&str> =
-        theirs["dependencies"].as_array().unwrap().iter().map(|dependency| dependency["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = theirs["dependencies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|dependency| dependency["name"].as_str().unwrap())
+        .collect();
     for line in compiled.lines().filter_map(|line| line.strip_prefix("use ")) {
         let root = line.split("::").next().unwrap().replace('_', "-");
         assert!(root == "std" || names.contains(&root.as_str()), "{root} is used and not named");
@@ -176,7 +187,9 @@ fn the_service_in_rust_is_the_example_that_is_compiled_here() {
 
 fn metadata(manifest: &Path) -> Value {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"]).arg(manifest);
+    cargo
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"])
+        .arg(manifest);
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()

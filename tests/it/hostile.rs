@@ -43,9 +43,9 @@ impl Siege {
     async fn begin() -> Siege {
         let node = TestNode::start().await;
         let stop = CancellationToken::new();
-        let honest =
-            tokio::spawn(honest(node.connect("archive").await, node.connect("desk").await, stop.clone()));
-        Siege { nats: node.nats_pid(), node, stop, honest }
+        let honest = honest(node.connect("archive").await, node.connect("desk").await, stop.clone());
+        let honest = AbortOnDropHandle::new(tokio::spawn(honest));
+        Siege { honest, nats: node.nats_pid(), node, stop }
     }
 
     /// What must hold after the attack.

@@ -1,6 +1,13 @@
 //! Everything that needs a real nats-server and a real node, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails there")]
+#![allow(
+    clippy::print_stderr,
+    reason = "what a failed test needs to be understood goes where its runner shows it"
+)]
+
 mod attacks;
+mod compose;
 mod crash;
 mod foreign;
 mod hostile;

@@ -92,7 +92,8 @@ fn files_stay_short_and_are_found_by_their_name() {
 fn only_those_who_talk_to_the_broker_know_its_client() {
     let words = [concat!("async", "_nats"), concat!("async", "-nats")];
     let may = ["crates/comms/", "crates/comms-node/", "crates/comms-cli/src/bench", "tests/"];
-    let strange = lines_with(&words, |path| !may.iter().any(|folder| path.to_string_lossy().starts_with(folder)));
+    let strange =
+        lines_with(&words, |path| !may.iter().any(|folder| path.to_string_lossy().starts_with(folder)));
     none("the client of nats-server is named in comms, comms-node, the benchmark and the tests", strange);
 }
 
@@ -109,7 +110,10 @@ fn what_is_pure_depends_on_nothing_that_does_something() {
         .map(|package| {
             let dependencies = package["dependencies"].as_array().unwrap().iter();
             let built = dependencies.filter(|dependency| dependency["kind"] != "dev");
-            (package["name"].as_str().unwrap(), built.map(|dependency| dependency["name"].as_str().unwrap()).collect())
+            (
+                package["name"].as_str().unwrap(),
+                built.map(|dependency| dependency["name"].as_str().unwrap()).collect(),
+            )
         })
         .collect();
     let impure = ["tokio", "async-nats", "object_store", "reqwest", "axum", "rand", "hyper", "tempfile"];

@@ -17,5 +17,7 @@ fn main() -> io::Result<()> {
         lines += 1;
     }
     log.sync_all()?;
-    writeln!(io::stdout(), "{lines}")
+    // A test that failed does not listen any more.
+    let _ = writeln!(io::stdout(), "{lines}");
+    Ok(())
 }

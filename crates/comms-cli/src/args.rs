@@ -11,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use comms_domain::NodeName;
 use comms_msg::ServiceName;
 
+use crate::bench::RowName;
+
 /// How a domain talks: commands, queries and events over localhost.
 #[derive(Debug, Parser)]
 #[command(name = "comms", version, disable_help_subcommand = true, max_term_width = 110)]
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     /// Check, explain, plan and apply the definition of the domain
     #[command(subcommand)]
     Domain(Domain),
+    /// Measure messages, events and content beside bare NATS and bare files, on a node of its own, and clean up
+    Bench(Bench),
     /// Say which version this is
     Version,
     /// Runs nats-server and ends it when its node ends
@@ -282,6 +286,20 @@ pub(crate) enum Domain {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+/// `comms bench`
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Only this row; may be given several times [default: all, in under four minutes]
+    #[arg(long = "row", value_name = "ROW", value_enum)]
+    pub(crate) rows: Vec<RowName>,
+    /// Seconds for each measurement of each side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// Measurements of each side; 3 at most where a gibibyte is moved
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) runs: u16,
 }
 
 /// What `comms domain show` lists.

@@ -5,6 +5,7 @@
 //! this file, and a test keeps the two the same. A command that prints several kinds of lines names the kind
 //! in the one key of each object, as doors do with `ok` and `error`.
 
+mod bench;
 mod content;
 mod demo;
 mod domain;
@@ -14,6 +15,7 @@ mod up;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub(crate) use self::bench::{Bench, BenchRun};
 pub(crate) use self::content::{Got, Put};
 pub(crate) use self::demo::{
     Demo, DemoDenied, DemoDocument, DemoFetched, DemoHandled, DemoHeard, DemoKept, DemoSent,
@@ -97,6 +99,7 @@ mod tests {
         define("watch", SchemaGenerator::subschema_for::<Watched>);
         define("put", SchemaGenerator::subschema_for::<Put>);
         define("get", SchemaGenerator::subschema_for::<Got>);
+        define("bench", SchemaGenerator::subschema_for::<Bench>);
         define("domain-check", SchemaGenerator::subschema_for::<DomainCheck>);
         define("domain-show", SchemaGenerator::subschema_for::<DomainShow>);
         define("demo", SchemaGenerator::subschema_for::<Demo>);

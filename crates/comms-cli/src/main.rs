@@ -6,6 +6,7 @@
 mod accounts;
 mod apply;
 mod args;
+mod bench;
 mod content;
 mod definition;
 mod demo;
@@ -83,6 +84,7 @@ async fn carry_out(command: Command, global: &Global, output: Output) -> Result<
         Command::Put(put) => content::put(&put, global, output).await,
         Command::Get(get) => content::get(&get, global, output).await,
         Command::Domain(command) => domain::run(&command, global, output).await,
+        Command::Bench(bench) => bench::bench(&bench, output).await,
         Command::Version => version(output),
         Command::GuardNatsServer { .. } => unreachable!("carried out before any thread was started"),
     }

@@ -228,9 +228,7 @@ impl EventLog {
                 return Err(AppendError::Busy(pending::PENDING_MAX));
             }
             if !memory.arriving.insert(id) {
-                return Err(AppendError::Refused(
-                    "a message with this id is being stored right now".to_owned(),
-                ));
+                return Err(AppendError::Underway);
             }
         }
         let message = StoredMessage { subject, id, payload: Bytes::from(msg.to_cbor()), ttl_s: None };

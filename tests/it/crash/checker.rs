@@ -320,7 +320,7 @@ impl<'a> Log<'a> {
     fn expectation(&mut self, id: MsgId, write: &Write<'_>, first: Position) {
         let in_front =
             |read: &&&Read| read.entity == write.entity && read.position.sequence() < first.sequence();
-        let last = self.found.iter().filter(in_front).map(|read| read.position).last();
+        let last = self.found.iter().filter(in_front).map(|read| read.position).next_back();
         let holds = match write.expect {
             Expect::Any => true,
             Expect::Absent => last.is_none(),

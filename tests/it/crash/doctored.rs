@@ -113,7 +113,7 @@ pub(super) fn doubled(entries: &[Entry], event: MsgId) -> Vec<Entry> {
         let last = entries
             .iter()
             .filter_map(|e| if let Entry::Found(read) = e { Some(read.position) } else { None })
-            .last();
+            .next_back();
         let last = last.expect("something was found");
         Read {
             position: Position::new(last.log(), last.sequence() + 1).expect("a log's own name"),

@@ -2,6 +2,7 @@
 //! nothing repeats a request behind the test's back. The same bytes with the same ids go again until a door decides.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +15,7 @@ use comms_msg::{
     Body, Command, DomainContent, Door, EntityId, Event, Expect, Hop, Metadata, Msg, MsgId, Owner, Position,
     ServiceName, Subject, Timestamp, TypeName,
 };
-use comms_tests::wait_until;
+use comms_tests::wait::Wait;
 use futures::StreamExt;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _};
@@ -29,9 +30,9 @@ use crate::vocabulary::{DocumentRetitled, RetitleDocument};
 /// How long a write may take to be decided, over as many lives of node and server as come in between.
 const DECIDED: Duration = Duration::from_secs(90);
 /// How long one attempt waits for its answer: an impatient writer has several attempts under way at the node.
-const PATIENCE_MS: [u64; 3] = [700, 2_000, 6_000];
+const PATIENCE_MS: [u64; 3] = [300, 1_000, 4_000];
 /// Events of one write: mostly few, some more, so that there is a middle to be killed in.
-const COUNTS: [usize; 10] = [1, 1, 1, 1, 2, 2, 2, 8, 8, 60];
+const COUNTS: [usize; 10] = [1, 1, 1, 1, 2, 2, 2, 2, 8, 90];
 /// Entities that all writers share, so that they get into each other's way.
 const ENTITIES: u32 = 10;
 /// What a command says whose handler is to refuse it.
@@ -42,12 +43,46 @@ pub(super) const REFUSE: &str = "refuse";
 pub(super) struct Desk {
     pub(super) journal: Arc<Journal>,
     pub(super) aim: Aim,
-    /// A permit is one write. Closed when no more are wanted.
-    pub(super) wanted: Semaphore,
+    pub(super) commands: Line,
+    pub(super) appends: Line,
     /// Commands that were acknowledged.
-    pub(super) commands: Mutex<Vec<MsgId>>,
+    pub(super) acked: Mutex<Vec<MsgId>>,
     /// Where entities were when somebody last heard of it.
     pub(super) known: Mutex<HashMap<String, Position>>,
+}
+
+impl Desk {
+    /// So many more writes of each kind are wanted, and at least one.
+    pub(super) fn more(&self, writes: usize) {
+        for line in [&self.commands, &self.appends] {
+            line.wanted.add_permits(if line.wanted.available_permits() == 0 {
+                writes.max(1)
+            } else {
+                writes
+            });
+        }
+    }
+}
+
+/// Writes of one kind: how many are wanted, and how many were decided.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// A permit is one write. Closed when no more are wanted.
+    pub(super) wanted: Semaphore,
+    pub(super) decided: AtomicUsize,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line { wanted: Semaphore::new(0), decided: AtomicUsize::new(0) }
+    }
+}
+
+impl Line {
+    /// Waits until another write is wanted; false when none is any more.
+    async fn is_wanted(&self) -> bool {
+        self.wanted.acquire().await.map(|permit| permit.forget()).is_ok()
+    }
 }
 
 /// Who writes, as which service.
@@ -61,14 +96,15 @@ pub(super) struct Writer {
 impl Writer {
     /// Sends commands until no more are wanted.
     pub(super) async fn send_commands(mut self) {
-        while self.is_wanted().await {
+        while self.desk.commands.is_wanted().await {
             self.command().await;
+            self.desk.commands.decided.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Appends until no more is wanted.
     pub(super) async fn append_events(mut self) {
-        while self.is_wanted().await {
+        while self.desk.appends.is_wanted().await {
             let entity = self.entity();
             let expect = match self.random.random_range(0..2) {
                 0 => Expect::Any,
@@ -78,12 +114,8 @@ impl Writer {
             };
             let count = self.count();
             self.append(entity, expect, count).await;
+            self.desk.appends.decided.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// Waits until another write is wanted; false when none is any more.
-    async fn is_wanted(&self) -> bool {
-        self.desk.wanted.acquire().await.map(|permit| permit.forget()).is_ok()
     }
 
     async fn command(&mut self) {
@@ -101,7 +133,7 @@ impl Writer {
         match self.decide::<Accepted>(Door::Command(type_name), id, sent, payload).await {
             Ok(Accepted { position, .. }) => {
                 self.desk.journal.write(&Entry::CommandAcked { id, position });
-                self.desk.commands.lock().unwrap().push(id);
+                self.desk.acked.lock().unwrap().push(id);
             }
             Err(refusal) => panic!("command {id}: {refusal}"),
         }
@@ -163,23 +195,22 @@ impl Writer {
         let domain = "library".parse().unwrap();
         let subject = Subject::Door { domain, door, sender: self.service.clone() }.to_string();
         let patience = Duration::from_millis(PATIENCE_MS[self.random.random_range(0..PATIENCE_MS.len())]);
-        let (client, desk) = (&self.client, &self.desk);
-        wait_until(&format!("a decision on {id}"), DECIDED, async || {
-            desk.journal.write(&sent);
-            let attempt = attempt(client, &subject, &payload, || desk.aim.left(id));
+        let wait = Wait::begin(&format!("a decision on {id}"), DECIDED);
+        loop {
+            self.desk.journal.write(&sent);
+            let attempt = attempt(&self.client, &subject, &payload, || self.desk.aim.left(id));
             let why = match tokio::time::timeout(patience, attempt).await {
-                Ok(Ok(Answer::Ok(answer))) => return Ok(Ok(answer)),
+                Ok(Ok(Answer::Ok(answer))) => return Ok(answer),
                 Ok(Ok(Answer::Error(refusal))) => match refusal.kind {
                     RefusalKind::Busy | RefusalKind::Unavailable => refusal.to_string(),
-                    _ => return Ok(Err(refusal)),
+                    _ => return Err(refusal),
                 },
                 Ok(Err(why)) => why,
                 Err(_) => "no answer".to_owned(),
             };
-            desk.journal.write(&Entry::Undecided { id, why: why.clone() });
-            Err(why)
-        })
-        .await
+            wait.go_on(&why).await;
+            self.desk.journal.write(&Entry::Undecided { id, why });
+        }
     }
 
     fn message(&self, id: MsgId, content: DomainContent, expect: Expect) -> Msg {

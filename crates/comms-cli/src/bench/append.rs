@@ -45,7 +45,8 @@ impl Append {
             ..stream::Config::default()
         };
         grounds.peers().stream(&jetstream, config).await?;
-        let subjects = (0..ENTITIES).map(|number| Subject::from(format!("peer.log.{}", entity(number)))).collect();
+        let subjects =
+            (0..ENTITIES).map(|number| Subject::from(format!("peer.log.{}", entity(number)))).collect();
         let payload = vec![0x61; grounds.sizes().noted].into();
         let comms = grounds.connect(SENDER).await?;
         Ok(Append { at_once, comms, appended: Arc::default(), jetstream, subjects, payload })

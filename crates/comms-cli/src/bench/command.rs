@@ -9,9 +9,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, push};
 use async_nats::jetstream::{self, stream};
-use async_nats::Subject;
 use bytes::Bytes;
 use comms::{CommandContext, Comms};
 use futures::StreamExt;
@@ -103,7 +103,9 @@ impl Contest for Commands {
         let rate = rate.await?;
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if self.tally.count() != sent.count || self.tally.sum() != sent.sum {
-            return Err(Failure::failed("the commands that were handled are not those that were sent, once each"));
+            return Err(Failure::failed(
+                "the commands that were handled are not those that were sent, once each",
+            ));
         }
         Ok(rate)
     }
@@ -220,7 +222,10 @@ async fn handle(
         let kept = jetstream.publish(subject, message.payload.clone()).await.map_err(|error| raw(&error))?;
         kept.await.map_err(|error| raw(&error))?;
     }
-    message.ack().await.map_err(|error| Failure::failed("a raw peer failed").mend(format!("because: {error}")))?;
+    message
+        .ack()
+        .await
+        .map_err(|error| Failure::failed("a raw peer failed").mend(format!("because: {error}")))?;
     if let Some(lane) = lane(&message.payload).and_then(|lane| handled.get(lane)) {
         lane.notify_one();
     }

@@ -88,7 +88,12 @@ impl Plan {
 }
 
 /// Measures one side: 0 is ours.
-async fn measure<C: Contest>(row: RowName, contest: &mut C, side: usize, span: Duration) -> Result<f64, Failure> {
+async fn measure<C: Contest>(
+    row: RowName,
+    contest: &mut C,
+    side: usize,
+    span: Duration,
+) -> Result<f64, Failure> {
     let measuring = async {
         match side.checked_sub(1) {
             None => contest.ours(span).await,

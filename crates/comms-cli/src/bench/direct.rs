@@ -95,7 +95,8 @@ impl Contest for Direct<'_> {
     }
 
     async fn ours(&mut self, span: Duration) -> Result<f64, Failure> {
-        let (comms, tally, bytes, before) = (self.ours.comms.clone(), self.ours.tally.clone(), self.bytes, self.ours.sent);
+        let (comms, tally, bytes, before) =
+            (self.ours.comms.clone(), self.ours.tally.clone(), self.bytes, self.ours.sent);
         let mut sum = self.ours.sum;
         // In a task of its own, as in a service: the thread that waits for the whole is not one of the runtime's.
         let sending = tokio::spawn(async move {
@@ -107,7 +108,10 @@ impl Contest for Direct<'_> {
                 }
                 let told = labelled!(comms.send(Tell::new(sent))).await?;
                 if told.bytes != bytes {
-                    return Err(Failure::failed(format!("a message has {} bytes, not {bytes} as its peers", told.bytes)));
+                    return Err(Failure::failed(format!(
+                        "a message has {} bytes, not {bytes} as its peers",
+                        told.bytes
+                    )));
                 }
                 sum.add(told.id);
                 sent += 1;
@@ -174,7 +178,11 @@ fn ended_badly(error: tokio::task::JoinError) -> Failure {
 }
 
 /// As many as a peer takes in that time.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive and far below 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates are positive and far below 2^53"
+)]
 pub(super) fn messages(rate: f64, span: Duration, min: u64) -> u64 {
     ((rate * span.as_secs_f64()) as u64).max(min)
 }

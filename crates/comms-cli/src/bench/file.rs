@@ -91,13 +91,15 @@ pub(super) fn write(path: &Path, pattern: &Pattern, hashed: bool) -> Result<f64,
         }
         file.sync_all()
     };
-    write().map_err(|error| Failure::failed(format!("{} cannot be written", path.display())).because(&error))?;
+    write()
+        .map_err(|error| Failure::failed(format!("{} cannot be written", path.display())).because(&error))?;
     Ok(mebibytes(begin.elapsed()))
 }
 
 /// Reads the file, compares every byte, with or without hashing each mebibyte on the way; MiB per second.
 pub(super) fn read(path: &Path, pattern: &Pattern, hashed: bool) -> Result<f64, Failure> {
-    let cannot = |error: &io::Error| Failure::failed(format!("{} cannot be read", path.display())).because(error);
+    let cannot =
+        |error: &io::Error| Failure::failed(format!("{} cannot be read", path.display())).because(error);
     let begin = Instant::now();
     let mut file = File::open(path).map_err(|error| cannot(&error))?;
     let mut piece = vec![0; PIECE_BYTES];

@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn the_figure_is_found() {
-        let text = "11:13:43 [1] Starting\n\nNATS Core NATS subscriber stats: 509,266 msgs/sec ~ 160 MiB/sec\n";
+        let text =
+            "11:13:43 [1] Starting\n\nNATS Core NATS subscriber stats: 509,266 msgs/sec ~ 160 MiB/sec\n";
         assert_eq!(figure(text), Some(509_266.0));
         assert_eq!(figure("nats: error: no servers available"), None);
     }

@@ -86,9 +86,9 @@ impl Grounds {
         }
         peers.stop().await;
         let path = folder.path().to_owned();
-        folder.close().map_err(|error| {
-            Failure::failed(format!("{} cannot be removed", path.display())).because(&error)
-        })
+        folder
+            .close()
+            .map_err(|error| Failure::failed(format!("{} cannot be removed", path.display())).because(&error))
     }
 }
 

@@ -51,7 +51,8 @@ pub(super) const SENDER: &str = "sender";
 pub(super) const KEEPER: &str = "keeper";
 
 const OWNER: &str = "user-7f3a9c";
-const PAIRS: [(&str, &str); 3] = [("tenant", "north-4"), ("channel", "web"), ("trace", "4bf92f3577b34da6a3ce929d0e0e4736")];
+const PAIRS: [(&str, &str); 3] =
+    [("tenant", "north-4"), ("channel", "web"), ("trace", "4bf92f3577b34da6a3ce929d0e0e4736")];
 const TEXT: &str = "moved from shelf 12 to shelf 31";
 /// Numbers begin where all of them have as many bytes in CBOR.
 const NUMBER_FIRST: u64 = 1 << 32;
@@ -202,7 +203,9 @@ fn node(message: &impl Serialize) -> Node {
 }
 
 fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -119,9 +119,11 @@ impl Peers {
         }
         let ask = serde_json::json!({ "subscriptions": true, "test": subject }).to_string();
         let system = self.server.system();
-        let answer = system.request("$SYS.REQ.SERVER.PING.SUBSZ", ask.into()).await.map_err(|error| raw(&error))?;
-        let answer: Answer = serde_json::from_slice(&answer.payload)
-            .map_err(|error| Failure::failed("nats-server's list of subscriptions is not one").because(&error))?;
+        let answer =
+            system.request("$SYS.REQ.SERVER.PING.SUBSZ", ask.into()).await.map_err(|error| raw(&error))?;
+        let answer: Answer = serde_json::from_slice(&answer.payload).map_err(|error| {
+            Failure::failed("nats-server's list of subscriptions is not one").because(&error)
+        })?;
         Ok(answer.data.total)
     }
 

@@ -60,7 +60,8 @@ impl Contest for Put {
         self.pattern = self.pattern.next();
         let (comms, pattern) = (self.comms.clone(), self.pattern.clone());
         let putting = tokio::spawn(async move { put(&comms, &pattern).await });
-        let (took, _) = putting.await.map_err(|error| Failure::failed("a put ended badly").because(&error))??;
+        let (took, _) =
+            putting.await.map_err(|error| Failure::failed("a put ended badly").because(&error))??;
         Ok(mebibytes(took))
     }
 

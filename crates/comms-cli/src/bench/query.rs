@@ -70,7 +70,17 @@ impl Queries<'_> {
         // `nats bench service` asks one at a time and per connection.
         let cli = grounds.cli().filter(|_| at_once == 1);
         let asked = Arc::default();
-        Ok(Queries { at_once, comms, keeper, tally, asked, peer, peers: grounds.peers(), cli, peer_rate: 0.0 })
+        Ok(Queries {
+            at_once,
+            comms,
+            keeper,
+            tally,
+            asked,
+            peer,
+            peers: grounds.peers(),
+            cli,
+            peer_rate: 0.0,
+        })
     }
 }
 

@@ -102,11 +102,12 @@ mod tests {
 
     #[test]
     fn the_ratio_is_that_of_runs_beside_each_other() {
-        let bench = Bench::new("direct", "messages/s", "raw", vec![
-            BenchRun::new(100.0, 50.0),
-            BenchRun::new(10.0, 10.0),
-            BenchRun::new(300.0, 100.0),
-        ]);
+        let bench = Bench::new(
+            "direct",
+            "messages/s",
+            "raw",
+            vec![BenchRun::new(100.0, 50.0), BenchRun::new(10.0, 10.0), BenchRun::new(300.0, 100.0)],
+        );
         assert_eq!((bench.ours, bench.peer, bench.ratio), (100.0, 50.0, 2.0));
         assert!(bench.to_string().contains("  2.00  (1.00-3.00) "), "{bench}");
     }

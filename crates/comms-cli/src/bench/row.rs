@@ -50,7 +50,11 @@ pub(crate) enum RowName {
 impl RowName {
     /// The rows to measure, in their order; all unless some are named.
     pub(super) fn chosen(named: &[RowName]) -> Vec<RowName> {
-        RowName::value_variants().iter().copied().filter(|row| named.is_empty() || named.contains(row)).collect()
+        RowName::value_variants()
+            .iter()
+            .copied()
+            .filter(|row| named.is_empty() || named.contains(row))
+            .collect()
     }
 
     /// As on the command line.

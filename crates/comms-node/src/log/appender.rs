@@ -7,9 +7,12 @@
 //! Repeats stop well inside the window.
 
 use std::collections::HashMap;
+use std::future::IntoFuture;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, ErrorCode, context::PublishErrorKind, message::PublishMessage};
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, ErrorCode, message::PublishMessage, publish::PublishAck};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +29,8 @@ pub(crate) const COMMITS_WAITING_MAX: usize = 16_384;
 const RETRY_FOR_MAX: Duration = Duration::from_secs(20);
 /// How long one attempt waits for its acknowledgement. A sync of a loaded disk can take a second.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
+/// How often a wait for an acknowledgement looks whether the connection was lost meanwhile.
+const LOST_LOOK: Duration = Duration::from_millis(50);
 /// Pause before another attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -104,6 +109,13 @@ enum Ended {
     Known(Dispatch, Vec<(Open, Result<Stored, AppendError>)>),
     /// The commits go again, each by itself.
     Split(Dispatch, Vec<(Open, Waiting)>),
+}
+
+/// What has left, and on which life of the connection.
+struct Sent {
+    acknowledgement: PublishAckFuture,
+    client: async_nats::Client,
+    connects: u64,
 }
 
 /// What one attempt said.
@@ -230,9 +242,11 @@ impl Stream {
 
     /// Sends the messages of `commits` as one: a plain message if there is one, else an atomic batch. What comes back
     /// is the wait for the acknowledgement of the last message.
-    async fn start(&self, commits: &[&Commit]) -> Result<jetstream::context::PublishAckFuture, Attempt> {
+    async fn start(&self, commits: &[&Commit]) -> Result<Sent, Attempt> {
         let total: usize = commits.iter().map(|c| c.messages.len()).sum();
         let batch = (total > 1).then(|| format!("{:032x}", rand::random::<u128>()));
+        let client = self.jetstream.client();
+        let connects = client.statistics().connects.load(Ordering::Relaxed);
         let mut sequence = 0;
         for commit in commits {
             for (n, message) in commit.messages.iter().enumerate() {
@@ -243,7 +257,6 @@ impl Stream {
                     headers.insert("Nats-Batch-Sequence", sequence.to_string());
                 }
                 if sequence < total {
-                    let client = self.jetstream.client();
                     client
                         .publish_with_headers(message.subject.clone(), headers, message.payload.clone())
                         .await
@@ -254,12 +267,13 @@ impl Stream {
                     headers.insert("Nats-Batch-Commit", "1");
                 }
                 let publish = PublishMessage::build().payload(message.payload.clone()).headers(headers);
-                return self.jetstream.send_publish(message.subject.clone(), publish).await.map_err(
-                    |error| match error.kind() {
-                        PublishErrorKind::MaxPayloadExceeded => Attempt::Refused(error.to_string()),
-                        _ => Attempt::NotNow(error.to_string()),
-                    },
-                );
+                return match self.jetstream.send_publish(message.subject.clone(), publish).await {
+                    Ok(acknowledgement) => Ok(Sent { acknowledgement, client, connects }),
+                    Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                        Err(Attempt::Refused(error.to_string()))
+                    }
+                    Err(error) => Err(Attempt::NotNow(error.to_string())),
+                };
             }
         }
         Err(Attempt::Refused("a commit without messages".to_owned()))
@@ -269,7 +283,7 @@ impl Stream {
     async fn finish_one(
         &self,
         mut open: Open,
-        started: Result<jetstream::context::PublishAckFuture, Attempt>,
+        started: Result<Sent, Attempt>,
     ) -> (Open, Result<Stored, AppendError>) {
         let mut attempt = Attempt::of(started).await;
         loop {
@@ -341,13 +355,32 @@ impl Stream {
     }
 }
 
+impl Sent {
+    /// The acknowledgement, or `None` once there is another connection than the one it was asked for on: what
+    /// was not answered there is not going to be.
+    async fn acknowledged(self) -> Option<Result<PublishAck, PublishError>> {
+        let statistics = self.client.statistics();
+        let mut acknowledgement = self.acknowledgement.into_future();
+        loop {
+            match tokio::time::timeout(LOST_LOOK, &mut acknowledgement).await {
+                Ok(acknowledged) => return Some(acknowledged),
+                Err(_) if statistics.connects.load(Ordering::Relaxed) != self.connects => return None,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
 impl Attempt {
-    async fn of(started: Result<jetstream::context::PublishAckFuture, Attempt>) -> Attempt {
-        let ack = match started {
-            Ok(ack) => ack.await,
+    async fn of(started: Result<Sent, Attempt>) -> Attempt {
+        let acknowledged = match started {
+            Ok(sent) => sent.acknowledged().await,
             Err(attempt) => return attempt,
         };
-        let error = match ack {
+        let Some(acknowledged) = acknowledged else {
+            return Attempt::Unknown("the connection was lost meanwhile".to_owned());
+        };
+        let error = match acknowledged {
             Ok(ack) => return Attempt::Stored { last: ack.sequence, duplicate: ack.duplicate },
             Err(error) => error,
         };

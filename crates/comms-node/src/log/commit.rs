@@ -75,6 +75,9 @@ pub(crate) enum AppendError {
     /// As many commits wait as may; nothing was sent.
     #[error("{0} commits wait already")]
     Busy(usize),
+    /// The same message is being stored for an earlier request; ask again to hear how that ends.
+    #[error("a message with this id is being stored right now")]
+    Underway,
     /// The stream did not answer within the time for retries.
     #[error("the event log does not answer: {reason}")]
     Unavailable { reason: String, may_have_happened: bool },
