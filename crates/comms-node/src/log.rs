@@ -60,7 +60,7 @@ struct Memory {
     pending: Pending,
     /// Commands whose ending is being stored right now.
     ending: HashSet<MsgId>,
-    /// Commands that are being stored right now.
+    /// What is being stored right now: commands, and commits of events by the first of them.
     arriving: HashSet<MsgId>,
     waiters: HashMap<MsgId, Vec<oneshot::Sender<()>>>,
     waiters_total: usize,
@@ -205,7 +205,19 @@ impl EventLog {
                 ttl_s: None,
             });
         }
-        self.event_appender.append(Commit { entities, guards, messages }).await
+        // A sender that asks again before it was answered must not have the same in the line twice: under load that
+        // makes the line longer, and so more senders ask again.
+        let first = messages.first().map(|message| message.id);
+        if let Some(first) = first
+            && !self.lock().arriving.insert(first)
+        {
+            return Err(AppendError::Underway);
+        }
+        let stored = self.event_appender.append(Commit { entities, guards, messages }).await;
+        if let Some(first) = first {
+            self.lock().arriving.remove(&first);
+        }
+        stored
     }
 
     /// Stores a command, once per id: a repeat of one that waits or ended answers with the first's place.

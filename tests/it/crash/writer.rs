@@ -52,15 +52,9 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// So many more writes of each kind are wanted, and at least one.
-    pub(super) fn more(&self, writes: usize) {
-        for line in [&self.commands, &self.appends] {
-            line.wanted.add_permits(if line.wanted.available_permits() == 0 {
-                writes.max(1)
-            } else {
-                writes
-            });
-        }
+    /// Both kinds of writes.
+    pub(super) fn lines(&self) -> [&Line; 2] {
+        [&self.commands, &self.appends]
     }
 }
 
@@ -79,6 +73,13 @@ impl Default for Line {
 }
 
 impl Line {
+    /// So many more writes are wanted, unless some are wanted that nobody is free for.
+    pub(super) fn more(&self, writes: usize) {
+        if self.wanted.available_permits() == 0 {
+            self.wanted.add_permits(writes);
+        }
+    }
+
     /// Waits until another write is wanted; false when none is any more.
     async fn is_wanted(&self) -> bool {
         self.wanted.acquire().await.map(|permit| permit.forget()).is_ok()

@@ -50,6 +50,13 @@ impl Doors {
         let Some(DomainContent::Event(event)) = &msg.content else {
             return Err(Refusal::new(RefusalKind::Invalid, "/content  not an event"));
         };
+        if event.previous.is_some() {
+            // A stored form that nobody checks would be trusted for ever.
+            return Err(Refusal::new(
+                RefusalKind::Invalid,
+                "/content/previous  reserved for the log; leave it out",
+            ));
+        }
         let (entity, type_name) = (event.entity.clone(), event.type_name.clone());
         let expect = std::mem::take(&mut msg.hop.expect);
         let expected =
