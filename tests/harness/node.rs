@@ -104,7 +104,8 @@ impl TestNode {
         self.child = Some(child);
     }
 
-    /// Waits until the node says it is ready.
+    /// Waits until the node says it is ready. Then takes the key of the user `dev` away, which is for what a person
+    /// types: a test that speaks as `dev`, by name or by leaving out `--as`, fails.
     pub async fn wait_ready(&mut self) {
         wait_until("the node to be ready", SOON, async || {
             let output = self.output();
@@ -114,6 +115,8 @@ impl TestNode {
             if output.lines().any(|line| line.starts_with("ready")) { Ok(()) } else { Err(output) }
         })
         .await;
+        std::fs::remove_file(self.comms_folder().join("credentials/dev.nk"))
+            .expect("a ready node has written the key of dev");
     }
 
     /// What the process printed so far.

@@ -109,7 +109,8 @@ fn what_is_pure_depends_on_nothing_that_does_something() {
         .iter()
         .map(|package| {
             let dependencies = package["dependencies"].as_array().unwrap().iter();
-            let built = dependencies.filter(|dependency| dependency["kind"] != "dev");
+            let built = dependencies
+                .filter(|dependency| dependency["kind"].is_null() || dependency["kind"] == "build");
             (
                 package["name"].as_str().unwrap(),
                 built.map(|dependency| dependency["name"].as_str().unwrap()).collect(),

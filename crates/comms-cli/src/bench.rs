@@ -64,15 +64,15 @@ pub(crate) async fn bench(bench: &args::Bench, output: Output) -> Result<(), Fai
 }
 
 async fn measure(rows: &[RowName], plan: Plan, grounds: &mut Grounds, output: Output) -> Result<(), Failure> {
+    if grounds.cli().is_none() && rows.iter().any(|row| row.has_foreign_peer()) {
+        output.text("nats is neither on PATH nor in .tools/bin: no figures of nats bench")?;
+    }
     output.text(&format!(
         "{} rounds of {} s, ours and peers in turn; medians; higher is better; ratio = ours / peer\n{}",
         plan.rounds,
         plan.span.as_secs(),
         result::HEADING.as_str(),
     ))?;
-    if grounds.cli().is_none() && rows.iter().any(|row| row.has_foreign_peer()) {
-        output.text("nats is neither on PATH nor in .tools/bin: no figures of nats bench")?;
-    }
     for row in rows {
         for line in row.measure(plan, grounds).await? {
             output.json(&line)?;

@@ -39,7 +39,7 @@ pub(crate) enum RowName {
     AppendOne,
     /// Events appended many at a time.
     AppendMany,
-    /// 1 GiB of content put.
+    /// 1 GiB of content put; as much stays in the folder for temporary files for each run, until the end.
     #[value(name = "put_1g")]
     Put1g,
     /// 1 GiB of content fetched.
