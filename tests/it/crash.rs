@@ -198,9 +198,6 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
 }
 
 fn draw(random: &mut StdRng) -> Kill {
-    if std::env::var("COMMS_EXP").is_ok() {
-        return Kill { target: Target::Server, moment: Some(Moment::Halfway), late: Duration::ZERO };
-    }
     let target = if random.random_range(0..5) < 2 { Target::Node } else { Target::Server };
     let moment = match random.random_range(0..10) {
         0 => None,
