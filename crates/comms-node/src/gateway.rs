@@ -22,6 +22,7 @@ mod error;
 mod limits;
 mod listener;
 mod range;
+mod unread;
 mod upload;
 
 #[cfg(test)]
@@ -32,7 +33,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use comms_store::Blocks;
 use tokio::net::TcpListener;
@@ -99,6 +100,7 @@ impl Gateway {
             .fallback(|| async { Error::Path })
             .method_not_allowed_fallback(|| async { Error::Method })
             .layer(from_fn_with_state(Arc::clone(&gateway), auth::guard))
+            .layer(from_fn(unread::discard))
             .with_state(gateway)
     }
 }

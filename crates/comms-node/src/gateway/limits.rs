@@ -13,6 +13,12 @@ pub(super) const DOWNLOADS_MAX: usize = 64;
 pub(super) const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long a reader may take nothing before its place is given to somebody else.
 pub(super) const DOWNLOAD_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Bytes of a refused request that are read and thrown away, so that its sender hears why: a second's work on loopback.
+pub(super) const UNREAD_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// How long a refused request is read for, and how long it may bring nothing: what is not on its way now needs no
+/// reader.
+pub(super) const UNREAD_WAIT_MAX: Duration = Duration::from_secs(3);
+pub(super) const UNREAD_PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Pieces that wait for the socket: one while another is being written.
 pub(super) const READ_AHEAD_PIECES: usize = 2;
 /// A definition with all its schemas, as JSON.

@@ -198,6 +198,25 @@ async fn too_much_is_refused_before_it_is_taken() {
 }
 
 #[tokio::test]
+async fn who_is_refused_in_the_middle_of_an_upload_hears_why() {
+    let bench = Bench::new().await;
+    let data = bytes(24 * MIB);
+    let post = async |name: &str, line: &str| {
+        let head = format!("{}Content-Length: {}\r\n\r\n", bench.head(name, line), data.len());
+        bench.raw([head.as_bytes(), &data].concat()).await
+    };
+    for (name, line, status) in [
+        ("nobody", "POST /content", 401),
+        ("stranger", "POST /content?for=documents.AddDocument", 403),
+        ("desk", "POST /content?codec=raw", 413),
+        ("desk", "POST /nowhere", 404),
+    ] {
+        assert_eq!(post(name, line).await.status, status, "{name} {line}");
+    }
+    close_well(bench).await;
+}
+
+#[tokio::test]
 async fn a_block_must_be_what_its_codec_says() {
     let bench = Bench::new().await;
     let post = async |codec: &str, body: &[u8]| {
