@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use comms_domain::{Domain, Kind, Layout, NodeId};
+use comms_domain::{Domain, Layout, NodeId};
+use comms_msg::Kind;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -161,14 +161,27 @@ fn next(demo: &args::Demo, output: Output) -> Result<(), Failure> {
     let row = |label: &str, what: &str, why: &str| {
         output.row(&Row::new(label).tone(Tone::Good).cell(what).cell(why))
     };
+    let comms = program();
     match &demo.keep {
         Some(dir) => {
-            row("kept", &format!("cd {} && comms up", dir.display()), "the same domain, to go on with")?
+            row("next", &format!("cd {} && {comms} up", dir.display()), "the same domain, to go on with")?
         }
-        None => row("next", "comms new library && cd library && comms up", "a domain of your own")?,
+        None => {
+            row("next", &format!("{comms} new library && cd library && {comms} up"), "a domain of your own")?
+        }
     }
     if demo.file.is_none() {
-        row("or", "comms demo --file FILE", "the same with a document of yours")?;
+        row("or", &format!("{comms} demo --file FILE"), "the same with a document of yours")?;
     }
     Ok(())
+}
+
+/// How this program is called from any folder: by its name where `PATH` has it, else by its path.
+fn program() -> String {
+    let name = env!("CARGO_BIN_NAME");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
+        return name.to_owned();
+    }
+    std::env::current_exe().map_or_else(|_| name.to_owned(), |path| path.display().to_string())
 }

@@ -3,8 +3,8 @@
 //! `check`, `explain` and `show` need no node: they say what stands in the files. `plan` and `apply` hand the files
 //! to the running node, which knows what is in force and what is stored.
 
-use comms_domain::{Domain, Explanation, Kind};
-use comms_msg::{ServiceName, TypeName};
+use comms_domain::{Domain, Explanation};
+use comms_msg::{Kind, ServiceName, TypeName};
 
 use crate::accounts;
 use crate::apply;

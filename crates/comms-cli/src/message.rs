@@ -9,8 +9,8 @@ mod send;
 mod watch;
 
 use comms::{ErrorKind, MsgId, TypeName};
-use comms_domain::{Domain, Kind, Service};
-use comms_msg::ServiceName;
+use comms_domain::{Domain, Service};
+use comms_msg::{Kind, ServiceName};
 
 use crate::args::{Envelope, Global};
 use crate::exit::Exit;
@@ -123,6 +123,11 @@ impl Attempt<'_> {
                 return unknown(domain, kind, name.as_str());
             }
             (ErrorKind::Denied, Some(domain)) => return denied(domain, kind, name, speaker),
+            (ErrorKind::Unavailable, Some(domain)) if kind == Kind::Query => {
+                let answers = domain.services_that(|service| service.answers.contains(name));
+                let answers: Vec<&str> = answers.map(ServiceName::as_str).collect();
+                return Failure::from(error).mend(format!("It is answered by: {}", answers.join(", ")));
+            }
             _ => {}
         }
         let may_have_happened = error.may_have_happened();

@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use comms_domain::{Domain, Kind};
+use comms_domain::Domain;
+use comms_msg::Kind;
 use comms_node::guard::Guard;
 use comms_node::probe::{Findings, Verdict};
 use comms_node::{Bridge, Nats, Node, Options, Summary};

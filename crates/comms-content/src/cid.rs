@@ -79,7 +79,8 @@ impl Cid {
     /// Reads the CID that these bytes begin with, and says how long it is.
     pub(crate) fn read(bytes: &[u8]) -> Result<(Self, usize)> {
         let mut rest = bytes;
-        let cid = cid::Cid::read_bytes(&mut rest).map_err(|error| malformed(&error.to_string()))?;
+        let cid =
+            cid::Cid::read_bytes(&mut rest).map_err(|_| malformed("its bytes are not those of a CID"))?;
         let read = bytes.len() - rest.len();
         // A varint can be longer than need be, or carry bits beyond the 64 that count: second spellings, both.
         let cid = Self(cid);
@@ -197,7 +198,8 @@ impl FromStr for Cid {
         } else {
             cid::multibase::decode(text).map(|(_, bytes)| bytes).map_err(cid::Error::from)
         };
-        let cid = Self::from_bytes(&bytes.map_err(|error| malformed(&error.to_string()))?)?;
+        let bytes = bytes.map_err(|_| malformed("its text is not base32, base58 or another multibase"))?;
+        let cid = Self::from_bytes(&bytes)?;
         // Version 0 is written without a multibase prefix only; with one it would have a second text.
         if (cid.0.version() == cid::Version::V0) != plain_base58 {
             return Err(malformed("version 0 has no multibase prefix"));

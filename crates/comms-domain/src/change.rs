@@ -10,8 +10,9 @@ use std::fmt;
 use comms_msg::{Filter, TypeName};
 use serde::Serialize;
 
-use crate::domain::{Delivery, Domain, Service};
+use crate::domain::{Domain, Service};
 use crate::words;
+use comms_msg::door::Delivery;
 
 /// Compares two definitions.
 #[derive(Debug)]

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use comms_msg::{DomainName, ServiceName, TypeName};
+use comms_msg::door::Delivery;
+use comms_msg::{DomainName, Kind, ServiceName, TypeName};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -42,26 +43,6 @@ pub struct ContentPolicy {
     pub threshold: u64,
     /// Copies wanted of every object.
     pub copies: u8,
-}
-
-/// Whether a command is kept until it is handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Delivery {
-    /// Stored and synced before it is acknowledged, handled by exactly one service, with an outcome.
-    Durable,
-    /// Handed to who listens now; nobody keeps it.
-    Direct,
-}
-
-impl Delivery {
-    /// As written in the definition.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Durable => "durable",
-            Self::Direct => "direct",
-        }
-    }
 }
 
 /// One command type.
@@ -144,41 +125,6 @@ impl Right {
             Self::ContentRead => "content.read",
             Self::DomainApply => "domain.apply",
             Self::DomainRead => "domain.read",
-        }
-    }
-}
-
-/// What a type is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Something is to be done.
-    Command,
-    /// Something is to be known.
-    Query,
-    /// Something has happened.
-    Event,
-}
-
-impl Kind {
-    /// Every kind, in the order of the definition.
-    pub const ALL: [Self; 3] = [Self::Command, Self::Query, Self::Event];
-
-    /// As written in the definition and in subjects.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Command => "command",
-            Self::Query => "query",
-            Self::Event => "event",
-        }
-    }
-
-    /// In a sentence.
-    pub fn with_article(self) -> &'static str {
-        match self {
-            Self::Command => "a command",
-            Self::Query => "a query",
-            Self::Event => "an event",
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use comms_msg::{ServiceName, TypeName};
+use comms_msg::{Kind, ServiceName, TypeName};
 use serde::Serialize;
 
-use crate::domain::{CommandSpec, Delivery, Domain, Kind, Service, Spec};
+use crate::domain::{CommandSpec, Domain, Service, Spec};
 use crate::layout::{command_name, event_name};
 use crate::words;
+use comms_msg::door::Delivery;
 
 /// Everything the definition implies for one type. `Display` is for people, `Serialize` for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

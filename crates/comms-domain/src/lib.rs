@@ -23,9 +23,7 @@ mod schema;
 mod words;
 
 pub use change::{Change, Changes, Orphan};
-pub use domain::{
-    CommandSpec, ContentPolicy, Delivery, Domain, EventSpec, Kind, QuerySpec, Right, Service, Spec,
-};
+pub use domain::{CommandSpec, ContentPolicy, Domain, EventSpec, QuerySpec, Right, Service, Spec};
 pub use explain::{Explanation, Route};
 pub use layout::{
     Account, AckPolicy, Consumer, Difference, Export, Import, Layout, NodeId, NodeName, NodeNameError,

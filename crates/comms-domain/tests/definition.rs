@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use comms_domain::{Delivery, Domain, Kind, Right};
-use comms_msg::{ServiceName, TypeName};
+use comms_domain::{Domain, Right};
+use comms_msg::door::Delivery;
+use comms_msg::{Kind, ServiceName, TypeName};
 use proptest::prelude::*;
 
 const LIBRARY: &str = include_str!("library/domain.toml");

@@ -3,13 +3,15 @@
 use std::fmt;
 
 use comms_content::{Cid, Node};
+use serde::Serialize;
 
 use crate::limits::SEAL_KEY_BYTES_MAX;
 use crate::text::text_type;
 use crate::{EntityId, Error, Result, TypeName};
 
-/// The three kinds of content, without the content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The three kinds of content, and of types, without the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Something is to be done; one handler.
     Command,
@@ -20,19 +22,31 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in subjects and in the wire form.
-    pub fn word(self) -> &'static str {
+    /// Every kind, in the order of the definition.
+    pub const ALL: [Self; 3] = [Self::Command, Self::Query, Self::Event];
+
+    /// The word in subjects, in the wire form and in the definition.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Command => "command",
-            Kind::Query => "query",
-            Kind::Event => "event",
+            Self::Command => "command",
+            Self::Query => "query",
+            Self::Event => "event",
+        }
+    }
+
+    /// In a sentence.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Command => "a command",
+            Self::Query => "a query",
+            Self::Event => "an event",
         }
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
+        f.pad(self.as_str())
     }
 }
 

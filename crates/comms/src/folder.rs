@@ -66,7 +66,7 @@ impl Folder {
         start.ancestors().map(|folder| folder.join(NAME)).find(|path| path.is_dir()).map(Self).ok_or_else(
             || {
                 let message =
-                    format!("no {NAME} folder found from {} upwards; run: comms up", start.display());
+                    format!("no {NAME} folder found from {} upwards; run: comms up, where a domain.toml is (comms new DIR writes one)", start.display());
                 Error::new(ErrorKind::Config, message)
             },
         )

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use comms_domain::Kind;
+use comms_msg::Kind;
 
 use super::{Attempt, Label, labelled, type_name, version};
 use crate::args::{self, Global};

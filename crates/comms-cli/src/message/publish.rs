@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use comms::Expect;
-use comms_domain::Kind;
+use comms_msg::Kind;
 
 use super::{Attempt, Label, labelled, sizes, type_name, version};
 use crate::args::{self, Global};

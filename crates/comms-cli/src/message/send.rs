@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use comms::{Caused, End, Outcome, RawSent};
-use comms_domain::Kind;
-use comms_msg::Subject;
+use comms_msg::{Kind, Subject};
 
 use super::{Attempt, Label, labelled, sizes, type_name, version};
 use crate::args::{self, Global};
@@ -106,7 +105,7 @@ fn tell(outcome: &Outcome, attempt: &Attempt<'_>, start: Instant, output: Output
         End::Pending => {
             output.json(&json::Send::Pending(ended(None)))?;
             Err(Failure::new(Exit::NoAnswer, format!("no outcome of {name} within {}", span(took)))
-                .mend(format!("It is kept, and will be handled when {} runs.", handler(attempt))))
+                .mend(format!("It is kept until {} handles it.", handler(attempt))))
         }
     }
 }

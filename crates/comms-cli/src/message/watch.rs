@@ -1,9 +1,9 @@
 //! `comms watch`: events of some types as they happen, or from a place in the log on.
 
 use comms::{Recorded, Timestamp, TypeName, WatchFrom};
-use comms_domain::{Domain, Kind};
-use comms_msg::Body;
+use comms_domain::Domain;
 use comms_msg::limits::WATCH_TYPES_MAX;
+use comms_msg::{Body, Kind};
 
 use super::unknown;
 use crate::args::{self, Global};

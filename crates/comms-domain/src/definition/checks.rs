@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use comms_msg::TypeName;
+use comms_msg::{Kind, TypeName};
 
 use super::Draft;
 use super::reader::Reader;
 use super::services::ListKey;
 use super::types::RawType;
-use crate::domain::{Delivery, Kind};
+use comms_msg::door::Delivery;
 
 /// Checks every type against all services that name it. `*` of the built-in users counts as nobody: it is there
 /// whether or not anybody relies on the type.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use comms_msg::TypeName;
+use comms_msg::{Kind, TypeName};
 
 use super::reader::Reader;
 use super::types::Types;
-use crate::domain::Kind;
 use crate::nearest;
 use crate::schema::{Schema, echo};
 

@@ -3,12 +3,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use comms_msg::{ServiceName, TypeName};
+use comms_msg::{Kind, ServiceName, TypeName};
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Entry as Section, Keys, Reader, entries};
 use super::types::Types;
-use crate::domain::{Kind, Right, Service};
+use crate::domain::{Right, Service};
 use crate::limits::SERVICES_MAX;
 use crate::nearest;
 use crate::schema::echo;

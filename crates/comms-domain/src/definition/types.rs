@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use comms_msg::TypeName;
+use comms_msg::{Kind, TypeName};
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Entry, Keys, Reader, entries};
 use super::schemas::Compiled;
-use crate::domain::{CommandSpec, Delivery, EventSpec, Kind, QuerySpec};
+use crate::domain::{CommandSpec, EventSpec, QuerySpec};
 use crate::layout::is_lower_name;
 use crate::limits::{COMMAND_DEADLINE_DEFAULT, QUERY_DEADLINE_DEFAULT, TYPES_MAX};
 use crate::nearest;
 use crate::schema::echo;
+use comms_msg::door::Delivery;
 
 /// Keys of `[command."…"]`.
 pub(crate) const COMMAND_KEYS: [&str; 3] = ["delivery", "version", "deadline"];

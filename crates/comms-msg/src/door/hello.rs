@@ -64,12 +64,22 @@ pub struct QueryInfo {
     pub deadline_ms: u64,
 }
 
-/// Whether a command is kept until handled.
+/// Whether a command is kept until it is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Delivery {
-    /// Kept until handled.
+    /// Stored and synced before it is acknowledged, handled by exactly one service, with an outcome.
     Durable,
-    /// Sent to whoever handles it now; nobody keeps it.
+    /// Handed to who listens now; nobody keeps it.
     Direct,
+}
+
+impl Delivery {
+    /// As written in the definition.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Direct => "direct",
+        }
+    }
 }

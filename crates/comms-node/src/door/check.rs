@@ -92,7 +92,7 @@ impl Doors {
     }
 
     /// There is no such type, but perhaps one with a name much like it.
-    pub(super) fn unknown(&self, domain: &Domain, kind: comms_domain::Kind, type_name: &TypeName) -> Refusal {
+    pub(super) fn unknown(&self, domain: &Domain, kind: comms_msg::Kind, type_name: &TypeName) -> Refusal {
         let near = domain.nearest(kind, type_name.as_ref());
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         let message = format!("no {} {type_name} in the domain {}{hint}", kind.as_str(), domain.name);

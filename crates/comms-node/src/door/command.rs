@@ -1,6 +1,6 @@
 //! The door for durable commands: kept, synced, then acknowledged; handled once by the one service that handles it.
 
-use comms_domain::Delivery;
+use comms_msg::door::Delivery;
 use comms_msg::door::{Accepted, Refusal, RefusalKind};
 use comms_msg::{Kind, ServiceName, Subject, TypeName};
 
@@ -18,7 +18,7 @@ impl Doors {
     ) -> Result<Accepted, Refusal> {
         let domain = self.current.get();
         let Some(spec) = domain.commands.get(&type_name) else {
-            return Err(self.unknown(&domain, comms_domain::Kind::Command, &type_name));
+            return Err(self.unknown(&domain, comms_msg::Kind::Command, &type_name));
         };
         self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
         if spec.delivery == Delivery::Direct {

@@ -111,7 +111,7 @@ impl Doors {
             let content = msg.content.as_ref().expect("what was completed has content");
             let type_name = content.type_name().clone();
             if !domain.events.contains_key(&type_name) {
-                return Err(self.unknown(&domain, comms_domain::Kind::Event, &type_name).below(&place));
+                return Err(self.unknown(&domain, comms_msg::Kind::Event, &type_name).below(&place));
             }
             self.allowed(&domain, sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
             self.check(&domain, sender, &mut msg).await.map_err(|r| r.below(&place))?;

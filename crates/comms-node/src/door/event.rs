@@ -19,7 +19,7 @@ impl Doors {
     ) -> Result<Appended, Refusal> {
         let domain = self.current.get();
         if !domain.events.contains_key(&type_name) {
-            return Err(self.unknown(&domain, comms_domain::Kind::Event, &type_name));
+            return Err(self.unknown(&domain, comms_msg::Kind::Event, &type_name));
         }
         self.allowed(&domain, &sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
         let parts = wire::split(&request.payload, COMMIT_MESSAGES_MAX)?;

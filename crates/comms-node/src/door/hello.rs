@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use comms_domain::{Domain, Purpose, Service};
-use comms_msg::door::{Arrival, CommandInfo, Delivery, Hello, Listening, QueryInfo, Refusal, RefusalKind};
+use comms_msg::door::{Arrival, CommandInfo, Hello, Listening, QueryInfo, Refusal, RefusalKind};
 use comms_msg::{ServiceName, TypeName};
 
 use super::Doors;
@@ -21,10 +21,7 @@ impl Doors {
                 .filter_map(|name| domain.commands.get(name).map(|spec| (name, spec)))
                 .map(|(name, spec)| CommandInfo {
                     type_name: name.clone(),
-                    delivery: match spec.delivery {
-                        comms_domain::Delivery::Durable => Delivery::Durable,
-                        comms_domain::Delivery::Direct => Delivery::Direct,
-                    },
+                    delivery: spec.delivery,
                     deadline_ms: millis(spec.deadline),
                 })
                 .collect::<Vec<_>>()

@@ -25,7 +25,7 @@ impl Doors {
         let ask: OutcomeAsk = request.form.decode(&request.payload)?;
         let domain = self.current.get();
         if !domain.commands.contains_key(&type_name) {
-            return Err(self.unknown(&domain, comms_domain::Kind::Command, &type_name));
+            return Err(self.unknown(&domain, comms_msg::Kind::Command, &type_name));
         }
         self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
         if self.log.ending(&ask.command).is_none() && self.log.is_pending(&ask.command) && ask.wait_ms > 0 {

@@ -30,7 +30,7 @@ impl Doors {
         }
         for type_name in &ask.types {
             if !domain.events.contains_key(type_name) {
-                return Err(self.unknown(&domain, comms_domain::Kind::Event, type_name));
+                return Err(self.unknown(&domain, comms_msg::Kind::Event, type_name));
             }
             self.allowed(&domain, &sender, type_name, "observe", |service| {
                 service.observes.contains(type_name)
