@@ -12,6 +12,7 @@
 pub mod binary;
 pub mod fixture;
 pub mod node;
+pub mod port;
 pub mod process;
 pub mod tools;
 pub mod wait;

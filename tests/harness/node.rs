@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::wait::{SOON, wait_until};
-use crate::{binary, fixture};
+use crate::{binary, fixture, port};
 
 /// How often a bare connection looks for a server that went away.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -20,6 +20,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 pub struct TestNode {
     folder: Option<TempDir>,
     path: PathBuf,
+    listen: String,
     arguments: Vec<String>,
     child: Option<Child>,
     output: Arc<Mutex<Vec<String>>>,
@@ -38,6 +39,7 @@ impl TestNode {
         let mut node = TestNode {
             path: folder.path().to_owned(),
             folder: Some(folder),
+            listen: listen(),
             arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
             child: None,
             output: Arc::default(),
@@ -51,6 +53,7 @@ impl TestNode {
         let mut node = TestNode {
             path: folder.to_owned(),
             folder: None,
+            listen: listen(),
             arguments: Vec::new(),
             child: None,
             output: Arc::default(),
@@ -59,29 +62,20 @@ impl TestNode {
         node
     }
 
-    /// Starts the binary again in the same folder, after [`kill`](Self::kill) or [`stop`](Self::stop).
+    /// Starts the binary again in the same folder, after [`kill`](Self::kill) or [`stop`](Self::stop), with its
+    /// nats-server where it was, so that clients of the former life find it.
     pub async fn up(&mut self) {
         self.launch();
         self.wait_ready().await;
     }
 
-    /// Starts the binary again with its nats-server at an address, so that clients of the former life find it.
-    pub async fn up_at(&mut self, listen: &str) {
-        self.launch_at(listen);
-        self.wait_ready().await;
-    }
-
     /// Starts the binary without waiting for it.
     pub fn launch(&mut self) {
-        self.launch_at("127.0.0.1:0");
-    }
-
-    fn launch_at(&mut self, listen: &str) {
         assert!(self.child.is_none(), "one process per test node");
         self.output.lock().expect("no panic holds it").clear();
         let mut command = Command::new(binary::comms());
         command
-            .args(["up", "--listen", listen, "--http", "127.0.0.1:0"])
+            .args(["up", "--listen", &self.listen, "--http", "127.0.0.1:0"])
             .args(&self.arguments)
             .current_dir(&self.path)
             .env_remove("COMMS_CREDENTIALS")
@@ -251,6 +245,10 @@ impl TestNode {
         let tail: Vec<&str> = log.lines().rev().take(40).collect();
         format!("--- node\n{}\n--- nats-server (last first)\n{}", self.output(), tail.join("\n"))
     }
+}
+
+fn listen() -> String {
+    format!("127.0.0.1:{}", port::lasting())
 }
 
 impl Drop for TestNode {

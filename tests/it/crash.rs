@@ -97,7 +97,6 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
     let mut now = Situation { seed, doing: "starting".to_owned() };
 
     let mut node = TestNode::start().await;
-    let listen = node.nats_url().trim_start_matches("nats://").to_owned();
     let journal = Arc::new(Journal::start(&node.path().join("witness.log")));
     let desk = Arc::new(Desk {
         journal: journal.clone(),
@@ -140,7 +139,7 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kills() {
         while at.elapsed() < kill.late {
             std::hint::spin_loop();
         }
-        strike(&mut node, &listen, kill.target, aimed_into, &journal).await;
+        strike(&mut node, kill.target, aimed_into, &journal).await;
         if let Some(Err(error)) = writers.try_join_next() {
             std::panic::resume_unwind(error.into_panic());
         }
@@ -237,13 +236,7 @@ async fn aimed(desk: &Desk, moment: Moment) -> MsgId {
 }
 
 /// Kills, and returns when what was killed is back where it was.
-async fn strike(
-    node: &mut TestNode,
-    listen: &str,
-    target: Target,
-    aimed_into: Option<MsgId>,
-    journal: &Journal,
-) {
+async fn strike(node: &mut TestNode, target: Target, aimed_into: Option<MsgId>, journal: &Journal) {
     let server = node.nats_pid();
     kill_now(match target {
         Target::Node => node.pid(),
@@ -254,7 +247,7 @@ async fn strike(
     match target {
         Target::Node => {
             node.kill().await;
-            node.up_at(listen).await;
+            node.up().await;
         }
         Target::Server => {
             let file = node.comms_folder().join("nats/nats-server.pid");

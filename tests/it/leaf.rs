@@ -2,7 +2,6 @@
 //! alone keeps working and catches up.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,14 +73,9 @@ impl Side {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_happens_twice_between_a_hub_and_a_leaf_and_a_leaf_alone_goes_on() {
-    let port = free_port();
-    let listen = format!("127.0.0.1:{port}");
+    let listen = format!("127.0.0.1:{}", comms_tests::port::lasting());
     let hub = TestNode::start_with(
         fixture::DOMAIN,
         &["--name", "hub", "--leaf-listen", &listen, "--leaf", "leafa"],
@@ -112,10 +106,9 @@ async fn nothing_happens_twice_between_a_hub_and_a_leaf_and_a_leaf_alone_goes_on
     leaf.hears(&[1, 2]).await;
 
     // A leaf alone keeps working, and both sides catch up.
-    let nats = hub.node.nats_url().trim_start_matches("nats://").to_owned();
     hub.node.kill().await;
     leaf.lend(&at_leaf, 3).await;
-    hub.node.up_at(&nats).await;
+    hub.node.up().await;
     let at_hub = hub.node.connect("evil").await;
     hub.lend(&at_hub, 4).await;
     hub.hears(&[1, 2, 3, 4]).await;

@@ -111,7 +111,6 @@ async fn the_definition_changes_while_the_domain_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_goes_on_over_restarts_of_the_node_without_a_gap_or_a_double() {
     let mut node = TestNode::start().await;
-    let listen = node.nats_url().trim_start_matches("nats://").to_owned();
     let indexer = node.connect("indexer").await;
     let mut watch = indexer.watch::<DocumentRetitled>().from(WatchFrom::Start).await.unwrap();
     let mut wanted = 0;
@@ -129,6 +128,6 @@ async fn a_watch_goes_on_over_restarts_of_the_node_without_a_gap_or_a_double() {
             wanted += 1;
         }
         node.kill().await;
-        node.up_at(&listen).await;
+        node.up().await;
     }
 }

@@ -79,6 +79,25 @@ impl Drop for EndingRight<'_> {
     }
 }
 
+/// Keeps a second request for the same out of the line while the first is being stored.
+#[derive(Debug)]
+struct Arriving<'a> {
+    log: &'a EventLog,
+    id: MsgId,
+}
+
+impl<'a> Arriving<'a> {
+    fn begin(log: &'a EventLog, memory: &mut Memory, id: MsgId) -> Result<Self, AppendError> {
+        if memory.arriving.insert(id) { Ok(Self { log, id }) } else { Err(AppendError::Underway) }
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.log.lock().arriving.remove(&self.id);
+    }
+}
+
 /// An event that passed its door.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
@@ -208,16 +227,8 @@ impl EventLog {
         // A sender that asks again before it was answered must not have the same in the line twice: under load that
         // makes the line longer, and so more senders ask again.
         let first = messages.first().map(|message| message.id);
-        if let Some(first) = first
-            && !self.lock().arriving.insert(first)
-        {
-            return Err(AppendError::Underway);
-        }
-        let stored = self.event_appender.append(Commit { entities, guards, messages }).await;
-        if let Some(first) = first {
-            self.lock().arriving.remove(&first);
-        }
-        stored
+        let _arriving = first.map(|id| Arriving::begin(self, &mut self.lock(), id)).transpose()?;
+        self.event_appender.append(Commit { entities, guards, messages }).await
     }
 
     /// Stores a command, once per id: a repeat of one that waits or ended answers with the first's place.
@@ -228,7 +239,7 @@ impl EventLog {
         record: PendingCommand,
     ) -> Result<Stored, AppendError> {
         let id = msg.id;
-        {
+        let _arriving = {
             let mut memory = self.lock();
             if let Some(sequence) = memory.pending.sequence_of(&id) {
                 return Ok(Stored { first: sequence, duplicate: true });
@@ -239,19 +250,16 @@ impl EventLog {
             if memory.pending.is_full() {
                 return Err(AppendError::Busy(pending::PENDING_MAX));
             }
-            if !memory.arriving.insert(id) {
-                return Err(AppendError::Underway);
-            }
-        }
+            Arriving::begin(self, &mut memory, id)?
+        };
         let message = StoredMessage { subject, id, payload: Bytes::from(msg.to_cbor()), ttl_s: None };
         let commit = Commit { entities: Vec::new(), guards: Vec::new(), messages: vec![message] };
         let stored = self.command_appender.append(commit).await;
-        let mut memory = self.lock();
-        memory.arriving.remove(&id);
-        if let Ok(stored) = &stored
-            && memory.outcomes.get(&id).is_none()
-        {
-            memory.pending.insert(stored.first, record);
+        if let Ok(stored) = &stored {
+            let mut memory = self.lock();
+            if memory.outcomes.get(&id).is_none() {
+                memory.pending.insert(stored.first, record);
+            }
         }
         stored
     }
