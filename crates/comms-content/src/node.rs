@@ -13,6 +13,9 @@ use crate::cbor::{Kind, Reader, Writer};
 use crate::limits::{FIELDS_MAX, PATH_BYTES_MAX};
 use crate::{Block, Cid, DAG_CBOR, Error, Result, json};
 
+/// Room for an encoded value at first: a small body fits, and is not moved while it grows.
+const ENCODED_BYTES_FIRST: usize = 256;
+
 /// One value in canonical DAG-CBOR. Whoever holds a node knows that its bytes are valid: it can only be made by
 /// reading them strictly or by encoding a value.
 ///
@@ -78,8 +81,9 @@ impl Node {
     /// [`Error::Model`] if it has no DAG-CBOR form, such as a float that is not finite; [`Error::Cbor`] if it is
     /// outside of what [`cbor`](crate::cbor) allows, such as one that nests too deep.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
-        let bytes =
-            serde_ipld_dagcbor::to_vec(value).map_err(|error| Error::Model { reason: error.to_string() })?;
+        let mut bytes = Vec::with_capacity(ENCODED_BYTES_FIRST);
+        serde_ipld_dagcbor::to_writer(&mut bytes, &value)
+            .map_err(|error| Error::Model { reason: error.to_string() })?;
         Self::from_cbor(bytes.into())
     }
 

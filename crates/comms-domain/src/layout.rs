@@ -14,7 +14,6 @@ use serde::Serialize;
 
 pub use consumer::{AckPolicy, Consumer, Purpose};
 pub use difference::Difference;
-pub(crate) use node::is_lower_name;
 pub use node::{NodeId, NodeName, NodeNameError, Role};
 pub use rights::User;
 pub use stream::{Republish, Retention, Source, Stream};

@@ -1,4 +1,4 @@
-//! Quantities as `domain.toml` writes them, for people.
+//! Words as `domain.toml` writes them: quantities for people, and names.
 
 use std::time::Duration;
 
@@ -21,4 +21,11 @@ pub(crate) fn duration(duration: Duration) -> String {
         }
     }
     format!("{millis} ms")
+}
+
+/// `[a-z][a-z0-9_-]{0,62}`: names of nodes and of kinds of entity.
+pub(crate) fn is_lower_name(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
 }

@@ -1,6 +1,8 @@
 //! The user's key/value pairs. For routing and tracing; data belongs into the body.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use comms_content::cbor::{Reader, Writer, key_order};
@@ -8,6 +10,10 @@ use comms_content::cbor::{Reader, Writer, key_order};
 use crate::error::{at, content_error, pointer};
 use crate::limits::{PAIR_KEY_BYTES_MAX, PAIR_VALUE_BYTES_MAX, PAIRS_MAX};
 use crate::{Error, Result};
+
+/// Heads of a key and of a value, at their longest: lengths up to 64 and up to 1024.
+const PAIR_HEADS_BYTES_MAX: usize = 2 + 3;
+const IS_TEXT: &str = "the pairs were read or written as text";
 
 /// At most 32 pairs of text, each key once. Kept as the canonical bytes they travel in, so that a message is
 /// read and passed on without an allocation per pair; looking one up walks them.
@@ -43,8 +49,37 @@ impl UserPairs {
     /// Adds a pair, or replaces the value of its key. Adding many at once is cheaper with
     /// [`UserPairs::new`].
     pub fn insert(&mut self, key: &str, value: &str) -> Result<()> {
-        *self = UserPairs::new(self.iter().chain([(key, value)]))?;
+        check(key, value)?;
+        let (place, replaces) = self.place(key);
+        if !replaces && self.count == PAIRS_MAX {
+            return Err(too_many(PAIRS_MAX + 1));
+        }
+        let mut items = Vec::with_capacity(self.items.len() + key.len() + value.len() + PAIR_HEADS_BYTES_MAX);
+        items.extend_from_slice(&self.items[..place.start]);
+        let mut writer = Writer::new(&mut items);
+        writer.text(key);
+        writer.text(value);
+        items.extend_from_slice(&self.items[place.end..]);
+        self.items = items.into();
+        self.count += usize::from(!replaces);
         Ok(())
+    }
+
+    /// Where the pair of this key stands, or would stand, and whether it is there.
+    fn place(&self, key: &str) -> (Range<usize>, bool) {
+        let mut reader = Reader::new(&self.items);
+        for _ in 0..self.count {
+            let start = reader.position();
+            let mut text = || reader.text().expect(IS_TEXT);
+            let order = key_order(text(), key);
+            text();
+            match order {
+                Ordering::Less => {}
+                Ordering::Equal => return (start..reader.position(), true),
+                Ordering::Greater => return (start..start, false),
+            }
+        }
+        (self.items.len()..self.items.len(), false)
     }
 
     /// The value of a key.
@@ -56,7 +91,7 @@ impl UserPairs {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut reader = Reader::new(&self.items);
         (0..self.count).map(move |_| {
-            let mut text = || reader.text().expect("the pairs were read or written as text");
+            let mut text = || reader.text().expect(IS_TEXT);
             (text(), text())
         })
     }

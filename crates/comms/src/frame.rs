@@ -22,7 +22,19 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; HEADER_ROOM], items: 0 }
+        Self::with_capacity(HEADER_ROOM)
+    }
+
+    fn with_capacity(bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(bytes);
+        bytes.resize(HEADER_ROOM, 0);
+        Self { bytes, items: 0 }
+    }
+
+    /// Takes what was written and starts anew, with as much room at first as that took: a busy line stays busy.
+    pub(crate) fn take(&mut self) -> Self {
+        let next = Self::with_capacity(self.bytes.len());
+        std::mem::replace(self, next)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -77,7 +77,7 @@ impl LaneState {
     /// Closes the open frame, if anything is in it.
     fn close_open(&mut self) {
         if !self.open.is_empty() {
-            let frame = std::mem::replace(&mut self.open, Frame::new());
+            let frame = self.open.take();
             let waiters = std::mem::take(&mut self.waiters);
             self.close(frame, waiters);
         }

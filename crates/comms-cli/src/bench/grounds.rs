@@ -3,7 +3,6 @@
 //! All of it ends with [`Grounds::close`]; if the process dies, the servers die with it.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use comms::Comms;
@@ -13,11 +12,8 @@ use tempfile::TempDir;
 
 use super::foreign::Cli;
 use super::message::{DEFINITION, SCHEMA, Sizes, TYPES};
-use super::peers::Peers;
+use super::peers::{ANY_PORT, Peers};
 use crate::failure::Failure;
-
-/// A port of the system's choice on this machine alone.
-pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A node and a server for its peers.
 #[derive(Debug)]

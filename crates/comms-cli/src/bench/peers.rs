@@ -2,7 +2,7 @@
 //!
 //! One account, one user, no permissions, no imports: what a raw client pays there is the least that there is to pay.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ use comms_node::keys::{Keys, NODE};
 use comms_node::server::{Binary, Managed, Place, READY_WITHIN, ServerSpec};
 use serde::Deserialize;
 
-use super::grounds::ANY_PORT;
 use crate::failure::Failure;
 
 /// The peers' only user.
 pub(super) const USER: &str = "peer";
+/// A port of the system's choice on this machine alone.
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// What the library gives its own connections, so that neither side waits where the other does not.
 const CLIENT_QUEUE: usize = 8 * 1024;
 const SUBSCRIPTION_QUEUE: usize = 64 * 1024;

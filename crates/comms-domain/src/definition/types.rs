@@ -9,10 +9,10 @@ use toml::de::{DeTable, DeValue};
 use super::reader::{Entry, Keys, Reader, entries};
 use super::schemas::Compiled;
 use crate::domain::{CommandSpec, EventSpec, QuerySpec};
-use crate::layout::is_lower_name;
 use crate::limits::{COMMAND_DEADLINE_DEFAULT, QUERY_DEADLINE_DEFAULT, TYPES_MAX};
 use crate::nearest;
 use crate::schema::echo;
+use crate::words::is_lower_name;
 use comms_msg::door::Delivery;
 
 /// Keys of `[command."…"]`.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::limits::PEERS_MAX;
+use crate::words::is_lower_name;
 
 /// The name of a node: `[a-z][a-z0-9_-]{0,62}`. It is a subject token, the name of a JetStream domain and part
 /// of stream names, so that two nodes of a domain must differ in it.
@@ -49,13 +50,6 @@ impl Serialize for NodeName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
-}
-
-/// `[a-z][a-z0-9_-]{0,62}`: names of nodes and of kinds of entity.
-pub(crate) fn is_lower_name(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
 }
 
 /// How a node is connected to others.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use comms_content::{Cid, Node};
 use comms_msg::door::{Answer, Commit, Form, Hello, HelloAsk, ListenAsk, Outcome, OutcomeAsk, WatchAsk};
 use comms_msg::wire::{self, Frame};
-use comms_msg::{Draft, Hop, Msg, MsgId, Reply, Subject, Timestamp};
+use comms_msg::{Draft, Hop, Msg, MsgId, Reply, Subject, Timestamp, UserPairs};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -51,6 +51,16 @@ proptest! {
         if json.len() <= comms_msg::limits::FRAME_BYTES_MAX {
             let read: Result<Vec<_>, _> = wire::read(&json.into()).unwrap().collect();
             prop_assert_eq!(&read.unwrap(), &fitting);
+        }
+    }
+
+    #[test]
+    fn pairs_given_one_by_one_or_at_once_are_the_same(given in vec(("[a-d]{1,3}", ".{0,40}"), 0..50)) {
+        let mut single = UserPairs::default();
+        let each = given.iter().try_for_each(|(key, value)| single.insert(key, value));
+        match UserPairs::new(given.clone()) {
+            Ok(at_once) => prop_assert_eq!(&single, &at_once),
+            Err(error) => prop_assert_eq!(each.unwrap_err().to_string(), error.to_string()),
         }
     }
 
