@@ -36,8 +36,10 @@ fn every_step_is_told_and_every_byte_arrives() {
 fn the_text_says_what_to_type_next() {
     let out = demo(&[]).done();
     assert!(out.contains("library.command.documents.AddDocument.desk"), "{out}");
-    assert!(out.contains("comms new library && cd library && comms up"), "{out}");
-    assert!(out.contains("comms demo --file FILE"), "{out}");
+    // As it can be typed here, where PATH does not have the program.
+    let program = env!("CARGO_BIN_EXE_comms");
+    assert!(out.contains(&format!("next\t{program} new library && cd library && {program} up\t")), "{out}");
+    assert!(out.contains(&format!("or\t{program} demo --file FILE\t")), "{out}");
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn what_is_kept_can_be_gone_on_with() {
     let place = tempfile::tempdir().unwrap();
     let kept = place.path().join("kept");
     let out = demo(&["--keep", kept.to_str().unwrap()]).done();
-    assert!(out.contains("kept\tcd "), "{out}");
+    assert!(out.contains("next\tcd "), "{out}");
     assert!(kept.join("report.pdf").is_file() && kept.join(".comms/content").is_dir());
     let err = demo(&["--keep", kept.to_str().unwrap()]).failed(2);
     assert!(err.contains("is not empty"), "{err}");
