@@ -34,9 +34,10 @@ use tokio_util::task::TaskTracker;
 use self::request::Request;
 use crate::access::Access;
 use crate::current::Current;
-use crate::log::EventLog;
+use crate::log::{EventLog, OUTCOME_WAITERS_MAX};
 
-/// Requests served at once. Past it they wait in the connection, whose own limit makes the senders wait.
+/// Requests served at once. Past it they wait in the connection, whose own limit makes the senders wait. Those for an
+/// outcome do not count: they wait for a command to end, and it ends by such requests.
 const REQUESTS_MAX: usize = 4_096;
 
 /// All doors of a node.
@@ -99,6 +100,11 @@ impl Doors {
         *self.layout.write().expect("nothing panics while it holds the layout") = layout;
     }
 
+    /// Hears what leaves the queue of commands, until `stop`.
+    pub(crate) async fn hear(self: Arc<Doors>, confirmed: async_nats::Subscriber, stop: CancellationToken) {
+        self.log.hear(confirmed, stop).await;
+    }
+
     /// Serves requests until `stop`, then takes no more and ends those it has.
     pub(crate) async fn serve(
         self: Arc<Doors>,
@@ -106,6 +112,7 @@ impl Doors {
         stop: CancellationToken,
     ) {
         let room = Arc::new(Semaphore::new(REQUESTS_MAX));
+        let waits = Arc::new(Semaphore::new(OUTCOME_WAITERS_MAX));
         let tasks = TaskTracker::new();
         loop {
             let message = tokio::select! {
@@ -113,8 +120,27 @@ impl Doors {
                 () = stop.cancelled() => None,
             };
             let Some(message) = message else { break };
-            let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
             let doors = self.clone();
+            if is_wait(&message.subject) {
+                let Ok(permit) = waits.clone().try_acquire_owned() else {
+                    self.too_many_wait(message).await;
+                    continue;
+                };
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    // Who waits when the node stops asks the next one.
+                    tokio::select! {
+                        () = doors.answer(message) => {}
+                        () = stop.cancelled() => {}
+                    }
+                    drop(permit);
+                });
+                continue;
+            }
+            let permit = tokio::select! {
+                permit = room.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
+                () = stop.cancelled() => break,
+            };
             tasks.spawn(async move {
                 doors.answer(message).await;
                 drop(permit);
@@ -143,6 +169,14 @@ impl Doors {
             }
             Door::Watch => Ok(form.ok(&self.watch(sender, request).await?)),
         }
+    }
+
+    async fn too_many_wait(&self, message: async_nats::Message) {
+        let Some((request, reply)) = Request::read(&message) else { return };
+        let text = format!("{OUTCOME_WAITERS_MAX} questions for outcomes wait already");
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        let refusal = request.form.refusal(&Refusal::new(RefusalKind::Busy, text));
+        let _ = self.services.publish(reply, refusal).await;
     }
 
     async fn answer(&self, message: async_nats::Message) {
@@ -177,4 +211,9 @@ impl Doors {
         // An answer that cannot be sent is one that did not arrive: the sender's own deadline tells it so.
         let _ = self.services.publish(reply, payload).await;
     }
+}
+
+/// Whether a request is one that waits: `{domain}.door.outcome.…`.
+fn is_wait(subject: &str) -> bool {
+    subject.split('.').nth(2) == Some("outcome")
 }

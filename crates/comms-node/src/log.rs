@@ -5,8 +5,8 @@
 //! holds when it is stored.
 //!
 //! Order of effects when a command ends: its events (or its ending) are stored and synced; then they are remembered
-//! here; then waiting callers hear of it; then the command is acknowledged. A crash in between leaves a command that is
-//! delivered again and found ended.
+//! here; then waiting callers hear of it; then the command is acknowledged (`settling.rs`). A crash in between leaves a
+//! command that is delivered again and found ended.
 
 pub(crate) mod appender;
 pub(crate) mod commit;
@@ -14,27 +14,44 @@ pub(crate) mod delivery;
 mod direct_read;
 pub(crate) mod outcomes;
 pub(crate) mod pending;
+mod presence;
 pub(crate) mod recovery;
 pub(crate) mod schedule;
+mod settling;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
+use async_nats::Subscriber;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use bytes::Bytes;
-use comms_msg::{EntityId, Expect, Msg, MsgId, Position, TypeName};
+use comms_msg::{DomainContent, EntityId, Expect, Msg, MsgId, Position, ServiceName, TypeName};
 use tokio::sync::oneshot;
 
 use self::appender::{Appender, Writer};
 use self::commit::{AppendError, Commit, Guard, Stored, StoredMessage};
 use self::outcomes::{Ending, OUTCOME_KEPT_MS, Outcomes};
 use self::pending::{Pending, PendingCommand};
+use self::settling::Unsettled;
 use crate::Error;
 use crate::clock::now_ms;
 
-/// Callers that may wait for outcomes at once.
-pub(crate) const OUTCOME_WAITERS_MAX: usize = 65_536;
+/// Callers that may wait for outcomes at once: some 4 KiB each.
+pub(crate) const OUTCOME_WAITERS_MAX: usize = 16_384;
+/// Messages remembered of which it is not known whether they are stored. Past it nothing is taken, since a repeat of
+/// what was forgotten could be stored twice.
+const UNCERTAIN_MAX: usize = 65_536;
+/// How long the ending of a command that caused no event stands in the log, in seconds. Longer than it is remembered:
+/// where the acknowledgement of its command got lost and the node was away for a weekend, it must still be found.
+const ENDING_STORED_S: u64 = 3 * 24 * 60 * 60;
+/// How long that is remembered: as long as a sender may come back for its outcome.
+const UNCERTAIN_KEPT_MS: u64 = OUTCOME_KEPT_MS;
+/// From this age of its id on an event that arrives may be a repeat that the server does not recognise any more: half
+/// of the server's window of duplicates, so that a clock may be off by the other half.
+const REPEAT_AGE_MS: u64 = 60_000;
 
 /// The log. Shared by all doors.
 #[derive(Debug)]
@@ -47,6 +64,8 @@ pub(crate) struct EventLog {
     /// The incarnation of the stream that holds the events of other nodes, if there are others.
     pub(crate) foreign: Option<String>,
     pub(crate) client: async_nats::Client,
+    /// Where the command stream confirms what was taken out of it.
+    confirmations: String,
     events: Stream,
     commands: Stream,
     event_appender: Appender,
@@ -58,10 +77,14 @@ pub(crate) struct EventLog {
 struct Memory {
     outcomes: Outcomes,
     pending: Pending,
+    /// Ended commands that the stream has not confirmed to be gone.
+    unsettled: HashMap<u64, Unsettled>,
+    /// Messages that may be stored although nobody said so, by what the stream knows them by, and since when.
+    uncertain: HashMap<String, u64>,
     /// Commands whose ending is being stored right now.
     ending: HashSet<MsgId>,
-    /// What is being stored right now: commands, and commits of events by the first of them.
-    arriving: HashSet<MsgId>,
+    /// What is being stored right now: commands, and commits of events by the first of them, each by its key.
+    arriving: HashSet<String>,
     waiters: HashMap<MsgId, Vec<oneshot::Sender<()>>>,
     waiters_total: usize,
 }
@@ -79,22 +102,53 @@ impl Drop for EndingRight<'_> {
     }
 }
 
-/// Keeps a second request for the same out of the line while the first is being stored.
+/// What is on its way into a stream. Keeps a second request for the same out of the line meanwhile, and remembers it
+/// where nobody knows whether it was stored.
 #[derive(Debug)]
 struct Arriving<'a> {
     log: &'a EventLog,
-    id: MsgId,
+    key: String,
+    /// Whether it may have been stored: by an earlier request, or by this one until it is known.
+    is_uncertain: bool,
 }
 
 impl<'a> Arriving<'a> {
-    fn begin(log: &'a EventLog, memory: &mut Memory, id: MsgId) -> Result<Self, AppendError> {
-        if memory.arriving.insert(id) { Ok(Self { log, id }) } else { Err(AppendError::Underway) }
+    fn begin(log: &'a EventLog, memory: &mut Memory, key: &str) -> Result<Self, AppendError> {
+        let is_uncertain = memory.uncertain.contains_key(key);
+        if !is_uncertain && memory.uncertain.len() >= UNCERTAIN_MAX {
+            let now = now_ms();
+            memory.uncertain.retain(|_, since| since.saturating_add(UNCERTAIN_KEPT_MS) > now);
+            if memory.uncertain.len() >= UNCERTAIN_MAX {
+                return Err(AppendError::Busy(UNCERTAIN_MAX));
+            }
+        }
+        if memory.arriving.insert(key.to_owned()) {
+            Ok(Self { log, key: key.to_owned(), is_uncertain })
+        } else {
+            Err(AppendError::Underway)
+        }
+    }
+
+    /// Stores `commit`.
+    async fn store(&mut self, appender: &Appender, commit: Commit) -> Result<Stored, AppendError> {
+        // Said before the wait: who stops waiting leaves it open.
+        self.is_uncertain = true;
+        let stored = appender.append(commit).await;
+        self.is_uncertain = matches!(stored, Err(AppendError::Unavailable { may_have_happened: true, .. }));
+        stored
     }
 }
 
 impl Drop for Arriving<'_> {
     fn drop(&mut self) {
-        self.log.lock().arriving.remove(&self.id);
+        let key = std::mem::take(&mut self.key);
+        let mut memory = self.log.lock();
+        memory.arriving.remove(&key);
+        if self.is_uncertain {
+            memory.uncertain.entry(key).or_insert_with(now_ms);
+        } else {
+            memory.uncertain.remove(&key);
+        }
     }
 }
 
@@ -131,11 +185,11 @@ pub(crate) struct LogNames {
 
 impl EventLog {
     /// Opens the log on streams that exist: reads back what must be remembered. The writers are to be run by the
-    /// caller until they return.
+    /// caller until they return, and what the command stream confirms is to be [heard](Self::hear).
     pub(crate) async fn open(
         client: async_nats::Client,
         names: LogNames,
-    ) -> Result<(EventLog, [Writer; 2]), Error> {
+    ) -> Result<(EventLog, [Writer; 2], Subscriber), Error> {
         let context = jetstream::new(client.clone());
         let open = async |name: &str| {
             context
@@ -160,19 +214,25 @@ impl EventLog {
         let (command_appender, command_writer) =
             Appender::open(client.clone(), &names.command_stream).await?;
         let memory = Memory { outcomes: recovered.outcomes, pending: recovered.pending, ..Memory::default() };
+        let confirmations = client.new_inbox();
+        let confirmed = client.subscribe(format!("{confirmations}.*")).await.map_err(|e| Error::Request {
+            doing: "hear of commands that ended".to_owned(),
+            source: Box::new(e),
+        })?;
         let log = EventLog {
             domain: names.domain,
             incarnation,
             queue,
             foreign,
             client,
+            confirmations,
             events,
             commands,
             event_appender,
             command_appender,
             memory: Mutex::new(memory),
         };
-        Ok((log, [event_writer, command_writer]))
+        Ok((log, [event_writer, command_writer], confirmed))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
@@ -206,29 +266,70 @@ impl EventLog {
 
     /// Stores the events of one commit, with what each expects of its entity; only the first of an entity may expect.
     pub(crate) async fn append(&self, events: &[NewEvent]) -> Result<Stored, AppendError> {
+        let Some(first) = events.first() else {
+            return Err(AppendError::Refused("a commit without events".to_owned()));
+        };
         let mut entities: Vec<Box<str>> = Vec::new();
         let mut guards = Vec::new();
         let mut messages = Vec::with_capacity(events.len());
         for (n, event) in events.iter().enumerate() {
-            let key = format!("{}.{}", event.type_name.context(), event.entity);
-            if !entities.iter().any(|known| **known == *key) {
-                if let Some(sequence) = event.expected {
-                    guards.push((n, Guard { subject: format!("{}.event.{key}.*", self.domain), sequence }));
+            let entity = format!("{}.{}", event.type_name.context(), event.entity);
+            let is_first = !entities.iter().any(|known| **known == *entity);
+            if let Some(sequence) = event.expected {
+                if !is_first {
+                    let reason =
+                        format!("/events/{n}  only the first event of an entity can expect a position");
+                    return Err(AppendError::Refused(reason));
                 }
-                entities.push(key.clone().into());
+                guards.push((n, Guard { subject: format!("{}.event.{entity}.*", self.domain), sequence }));
             }
             messages.push(StoredMessage {
-                subject: format!("{}.event.{key}.{}", self.domain, event.type_name.name()),
-                id: event.msg.id,
+                subject: format!("{}.event.{entity}.{}", self.domain, event.type_name.name()),
+                key: key("event", event.msg.metadata.sender.as_ref(), event.msg.id),
                 payload: Bytes::from(event.msg.to_cbor()),
                 ttl_s: None,
             });
+            if is_first {
+                entities.push(entity.into());
+            }
         }
         // A sender that asks again before it was answered must not have the same in the line twice: under load that
         // makes the line longer, and so more senders ask again.
-        let first = messages.first().map(|message| message.id);
-        let _arriving = first.map(|id| Arriving::begin(self, &mut self.lock(), id)).transpose()?;
-        self.event_appender.append(Commit { entities, guards, messages }).await
+        let mut arriving = Arriving::begin(self, &mut self.lock(), &messages[0].key)?;
+        let drawn = first.msg.id.time().map(|time| time.unix_ms());
+        // How a command ended is in the index; of other events nothing is remembered but what the log says.
+        let is_late = first.msg.hop.commit.is_none()
+            && drawn.is_some_and(|drawn| drawn.saturating_add(REPEAT_AGE_MS) < now_ms());
+        let since_ms = drawn.unwrap_or(0);
+        let may_be_stored = guards.is_empty() && (arriving.is_uncertain || is_late);
+        let commit = Commit { entities, guards, messages, since_ms, may_be_stored };
+        let stored = arriving.store(&self.event_appender, commit).await?;
+        if stored.duplicate {
+            self.same(first, stored.first).await?;
+        }
+        Ok(stored)
+    }
+
+    /// Whether what stands at `sequence` under the id of `event` is that event: an id names one message.
+    async fn same(&self, event: &NewEvent, sequence: u64) -> Result<(), AppendError> {
+        let Some(stored) = self.read_event(sequence).await? else { return Ok(()) };
+        let is_same = match (&stored.content, &event.msg.content) {
+            (Some(DomainContent::Event(stored)), Some(DomainContent::Event(given))) => {
+                // A handler that ran twice may have said other words the second time; the first stay.
+                let is_caused = event.msg.hop.commit.is_some();
+                stored.type_name == given.type_name
+                    && stored.entity == given.entity
+                    && (is_caused || stored.body == given.body)
+            }
+            _ => false,
+        };
+        if is_same {
+            return Ok(());
+        }
+        let (id, position) = (event.msg.id, self.position(sequence));
+        Err(AppendError::Refused(format!(
+            "/id  {id} is the id of another event, at position {position}; an id names one message"
+        )))
     }
 
     /// Stores a command, once per id: a repeat of one that waits or ended answers with the first's place.
@@ -239,9 +340,17 @@ impl EventLog {
         record: PendingCommand,
     ) -> Result<Stored, AppendError> {
         let id = msg.id;
-        let _arriving = {
+        let key = key("command", msg.metadata.sender.as_ref(), id);
+        let mut arriving = {
             let mut memory = self.lock();
             if let Some(sequence) = memory.pending.sequence_of(&id) {
+                let first = memory.pending.at(sequence);
+                if first.is_some_and(|first| {
+                    (&first.sender, &first.type_name) != (&record.sender, &record.type_name)
+                }) {
+                    let reason = format!("/id  {id} is the id of another command; an id names one message");
+                    return Err(AppendError::Refused(reason));
+                }
                 return Ok(Stored { first: sequence, duplicate: true });
             }
             if memory.outcomes.get(&id).is_some() {
@@ -250,11 +359,17 @@ impl EventLog {
             if memory.pending.is_full() {
                 return Err(AppendError::Busy(pending::PENDING_MAX));
             }
-            Arriving::begin(self, &mut memory, id)?
+            Arriving::begin(self, &mut memory, &key)?
         };
-        let message = StoredMessage { subject, id, payload: Bytes::from(msg.to_cbor()), ttl_s: None };
-        let commit = Commit { entities: Vec::new(), guards: Vec::new(), messages: vec![message] };
-        let stored = self.command_appender.append(commit).await;
+        let message = StoredMessage { subject, key, payload: Bytes::from(msg.to_cbor()), ttl_s: None };
+        let commit = Commit {
+            entities: Vec::new(),
+            guards: Vec::new(),
+            messages: vec![message],
+            since_ms: id.time().map_or(0, |time| time.unix_ms()),
+            may_be_stored: arriving.is_uncertain,
+        };
+        let stored = arriving.store(&self.command_appender, commit).await;
         if let Ok(stored) = &stored {
             let mut memory = self.lock();
             if memory.outcomes.get(&id).is_none() {
@@ -329,20 +444,22 @@ impl EventLog {
         let message = StoredMessage {
             subject: subject.clone(),
             // The ending has no id of its own: one per command, so the command's id names it.
-            id: command,
+            key: format!("ending:{command}"),
             payload: record.to_cbor(),
-            ttl_s: (!dead).then_some(OUTCOME_KEPT_MS / 1_000),
+            ttl_s: (!dead).then_some(ENDING_STORED_S),
         };
         let guards = vec![(0, Guard { subject, sequence: 0 })];
-        self.event_appender.append(Commit { entities: Vec::new(), guards, messages: vec![message] }).await
+        let (entities, messages) = (Vec::new(), vec![message]);
+        let commit = Commit { entities, guards, messages, since_ms: 0, may_be_stored: false };
+        self.event_appender.append(commit).await
     }
 
-    /// Remembers that `command`, at `sequence` of the command stream, ended; wakes who waits for it.
-    pub(crate) fn ended(&self, command: MsgId, sequence: u64, ending: Ending) {
+    /// Remembers that `command` ended; wakes who waits for it.
+    pub(crate) fn ended(&self, command: MsgId, ending: Ending) {
         let waiters = {
             let mut memory = self.lock();
-            memory.outcomes.insert(command, ending, now_ms());
-            memory.pending.remove(sequence);
+            let Memory { outcomes, pending, .. } = &mut *memory;
+            outcomes.insert(command, ending, now_ms(), |command| pending.sequence_of(command).is_some());
             let waiters = memory.waiters.remove(&command).unwrap_or_default();
             memory.waiters_total -= waiters.len();
             waiters
@@ -352,9 +469,9 @@ impl EventLog {
         }
     }
 
-    /// Forgets a waiting command whose ending is known from before.
-    pub(crate) fn settle(&self, sequence: u64) {
-        self.lock().pending.remove(sequence);
+    /// Counts a try of the command at `sequence` that failed.
+    pub(crate) fn try_failed(&self, sequence: u64) {
+        self.lock().pending.failed(sequence);
     }
 
     /// A wait for the end of `command`, or `None` where it ended already or too many wait.
@@ -386,6 +503,11 @@ impl EventLog {
             memory.waiters_total -= before - after;
         }
     }
+}
+
+/// What a stream recognises a repeat of a message by. `:` is in no name.
+fn key(kind: &str, sender: Option<&ServiceName>, id: MsgId) -> String {
+    format!("{kind}:{}:{id}", sender.map(ServiceName::as_str).unwrap_or_default())
 }
 
 async fn read_message(stream: &Stream, sequence: u64) -> Result<Option<Msg>, AppendError> {

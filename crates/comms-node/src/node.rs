@@ -187,7 +187,7 @@ impl Node {
             command_stream: format!("COMMAND_{}", id.name),
             foreign_stream: (!id.peers().is_empty()).then(|| format!("FOREIGN_{}", id.name)),
         };
-        let (log, writers) = EventLog::open(connections.domain.clone(), names).await?;
+        let (log, writers, confirmed) = EventLog::open(connections.domain.clone(), names).await?;
         let back = Tasks::new();
         for (name, writer) in ["event log", "command queue"].into_iter().zip(writers) {
             let stop = back.token();
@@ -203,6 +203,9 @@ impl Node {
             id.name.to_string(),
             http.clone(),
         ));
+        let stop = back.token();
+        let hearing = doors.clone().hear(confirmed, stop);
+        back.essential("settled commands", hearing.map(Ok::<(), std::convert::Infallible>));
         let requests = doors.open().await?;
         administration.doors.set(doors.clone()).expect("the doors are opened once");
         let front = Tasks::new();

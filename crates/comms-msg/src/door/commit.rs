@@ -56,6 +56,9 @@ pub enum Completion {
 pub struct Committed {
     /// Whether the command had ended before; then nothing was stored now.
     pub already: bool,
+    /// How many tries of it failed before, as far as the node remembers.
+    #[serde(default)]
+    pub failed: u32,
     /// What is in the log of it.
     pub events: Vec<AppendedEvent>,
 }

@@ -104,7 +104,7 @@ fn keeping() {
         json!({ "events": [event_json], "filled": [], "retry_safe": true }),
     );
     shape(
-        &Committed { already: true, events: vec![event] },
+        &Committed { already: true, failed: 2, events: vec![event] },
         json!({ "already": true, "events": [event_json] }),
     );
 }
@@ -257,7 +257,7 @@ fn answers_and_refusals() {
     }
     let newer: Answer<Committed> =
         Form::Json.decode(&r#"{"ok": {"already": false, "events": [], "new": 1}}"#.into()).unwrap();
-    assert_eq!(newer, Answer::Ok(Committed { already: false, events: vec![] }));
+    assert_eq!(newer, Answer::Ok(Committed { already: false, failed: 0, events: vec![] }));
 }
 
 #[test]

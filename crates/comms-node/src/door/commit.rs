@@ -55,33 +55,40 @@ impl Doors {
                     "/delivery  not a delivery to this service; give the reply subject of the message",
                 )
             })?;
-        if let Some(ending) = self.log.ending(&commit.command) {
-            self.settle(&commit.delivery, delivery.stream_sequence).await;
-            return Ok(self.already(&ending));
-        }
-        let command = self.log.command_at(delivery.stream_sequence).await.map_err(|e| self.refusal(e))?;
-        let command =
-            command.filter(|c| c.id == commit.command && c.type_name == type_name).ok_or_else(|| {
-                Refusal::new(
+        let waiting = self.log.command_at(delivery.stream_sequence).await.map_err(|e| self.refusal(e))?;
+        let is_other =
+            |waiting: &PendingCommand| waiting.id != commit.command || waiting.type_name != type_name;
+        let (ending, command) = match (self.log.ending(&commit.command), waiting) {
+            // Nothing is left to acknowledge there.
+            (Some(ending), None) => return Ok(already(&ending)),
+            (ending, Some(waiting)) if !is_other(&waiting) => (ending, waiting),
+            _ => {
+                return Err(Refusal::new(
                     RefusalKind::NotFound,
                     format!("no command {} waits at that delivery", commit.command),
-                )
-            })?;
+                ));
+            }
+        };
+        if let Some(ending) = ending {
+            self.log.settle(&commit.delivery, delivery.stream_sequence).await;
+            return Ok(already(&ending));
+        }
         let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
         let held = Held { acknowledge: commit.delivery, sequence, delivered, command };
         match commit.completion {
-            Completion::Check => Ok(Committed { already: false, events: Vec::new() }),
+            Completion::Check => Ok(open(held.command.failed)),
             Completion::Working => {
-                self.acknowledge(&held.acknowledge, Bytes::from_static(b"+WPI")).await;
-                Ok(Committed { already: false, events: Vec::new() })
+                self.tell(&held.acknowledge, Bytes::from_static(b"+WPI")).await;
+                Ok(open(held.command.failed))
             }
             Completion::Done => self.done(&sender, held, commit.events).await,
             Completion::Retry { after_ms, reason } if held.delivered < DELIVERIES_MAX => {
                 let after = Duration::from_millis(after_ms).min(RETRY_AFTER_MAX);
                 tracing::info!(command = %held.command.id, tries = held.delivered, reason, "to be tried again");
                 let nak = format!("-NAK {{\"delay\": {}}}", after.as_nanos());
-                self.acknowledge(&held.acknowledge, nak.into()).await;
-                Ok(Committed { already: false, events: Vec::new() })
+                self.log.try_failed(held.sequence);
+                self.tell(&held.acknowledge, nak.into()).await;
+                Ok(open(held.command.failed + 1))
             }
             Completion::Retry { reason, .. } | Completion::Dead { reason } => {
                 self.end_without_events(&sender, held, EndingState::Dead, Some(reason)).await
@@ -125,13 +132,11 @@ impl Doors {
         };
         let stored = self.log.append(&checked).await.map_err(|e| self.refusal(e))?;
         let count = u32::try_from(checked.len()).unwrap_or(u32::MAX);
-        self.log.ended(
-            held.command.id,
-            held.sequence,
-            Ending::Done { first: stored.first, count, tries: held.delivered },
-        );
-        self.acknowledge(&held.acknowledge, Bytes::from_static(b"+ACK")).await;
-        Ok(Committed { already: stored.duplicate, events: self.appended(&checked, stored) })
+        let ending = Ending::Done { first: stored.first, count, tries: held.delivered };
+        self.log.ended(held.command.id, ending);
+        self.log.settle(&held.acknowledge, held.sequence).await;
+        let events = self.appended(&checked, stored);
+        Ok(Committed { already: stored.duplicate, failed: held.command.failed, events })
     }
 
     async fn end_without_events(
@@ -162,9 +167,9 @@ impl Doors {
         };
         let stored = self.log.store_ending(&held.command.type_name, held.command.id, &record).await;
         let stored = stored.map_err(|e| self.refusal(e))?;
-        self.log.ended(held.command.id, held.sequence, record.ending(stored.first));
-        self.acknowledge(&held.acknowledge, Bytes::from_static(b"+ACK")).await;
-        Ok(Committed { already: stored.duplicate, events: Vec::new() })
+        self.log.ended(held.command.id, record.ending(stored.first));
+        self.log.settle(&held.acknowledge, held.sequence).await;
+        Ok(Committed { already: stored.duplicate, failed: held.command.failed, events: Vec::new() })
     }
 
     /// The right to end the command, or the answer where it ended meanwhile.
@@ -176,8 +181,8 @@ impl Doors {
         match self.log.standing(command) {
             Standing::Open(right) => Ok(Ok(right)),
             Standing::Ended(ending) => {
-                self.settle(&held.acknowledge, held.sequence).await;
-                Ok(Err(self.already(&ending)))
+                self.log.settle(&held.acknowledge, held.sequence).await;
+                Ok(Err(already(&ending)))
             }
             Standing::Busy => Err(Refusal::new(
                 RefusalKind::Busy,
@@ -186,20 +191,9 @@ impl Doors {
         }
     }
 
-    fn already(&self, ending: &Ending) -> Committed {
-        tracing::debug!(?ending, "answered for before");
-        Committed { already: true, events: Vec::new() }
-    }
-
-    /// Takes a command that ended before out of the queue.
-    async fn settle(&self, acknowledge: &str, sequence: u64) {
-        self.acknowledge(acknowledge, Bytes::from_static(b"+ACK")).await;
-        self.log.settle(sequence);
-    }
-
-    /// Tells the stream. If this is lost the command is delivered again and found ended.
-    async fn acknowledge(&self, subject: &str, what: Bytes) {
-        let _ = self.log.client.publish(subject.to_owned(), what).await;
+    /// Tells the stream that a delivery is not over. If this is lost, its lease ends and it comes again.
+    async fn tell(&self, delivery: &str, what: Bytes) {
+        let _ = self.log.client.publish(delivery.to_owned(), what).await;
     }
 
     fn is_own_consumer(&self, sender: &ServiceName, delivery: &DeliverySubject<'_>) -> bool {
@@ -210,6 +204,17 @@ impl Doors {
                 && consumer.name == delivery.consumer
         })
     }
+}
+
+/// The answer for a command that ended before.
+fn already(ending: &Ending) -> Committed {
+    tracing::debug!(?ending, "answered for before");
+    Committed { already: true, failed: 0, events: Vec::new() }
+}
+
+/// The answer for one that is open, `failed` tries of which failed.
+fn open(failed: u32) -> Committed {
+    Committed { already: false, failed, events: Vec::new() }
 }
 
 /// `text` cut to at most `bytes_max` bytes, at a character.

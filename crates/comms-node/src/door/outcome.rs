@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use comms_domain::Domain;
 use comms_msg::door::{Outcome, OutcomeAsk, OutcomeEvent, OutcomeState, Refusal, RefusalKind};
+use comms_msg::limits::DOOR_BYTES_MAX;
 use comms_msg::{DomainContent, ServiceName, TypeName};
 
 use super::Doors;
 use super::request::Request;
 use crate::log::outcomes::Ending;
 
+/// Events that are told whole, in bytes altogether: in JSON they take up to twice as much, and the ids of all others
+/// have to fit into the same answer. Who needs the others reads them where they stand.
+const MESSAGES_BYTES_MAX: usize = DOOR_BYTES_MAX / 4;
 /// The longest a single question waits; who wants to wait longer asks again.
 const WAIT_MAX: Duration = Duration::from_secs(25);
 
@@ -60,6 +64,7 @@ impl Doors {
                 Outcome { reason: Some(reason.to_string()), tries: *tries, ..outcome(OutcomeState::Dead) }
             }
             Ending::Done { first, count, tries } => {
+                let mut room = MESSAGES_BYTES_MAX;
                 let mut events = Vec::with_capacity(*count as usize);
                 for sequence in *first..first + u64::from(*count) {
                     let stored = self.log.read_event(sequence).await.map_err(|e| self.refusal(e))?;
@@ -67,13 +72,16 @@ impl Doors {
                     let Some(DomainContent::Event(event)) = &msg.content else { continue };
                     let may_read =
                         domain.service(sender).is_some_and(|s| s.observes.contains(&event.type_name));
+                    let bytes = msg.to_cbor().len();
+                    let fits = bytes <= room;
+                    room = if may_read && fits { room - bytes } else { room };
                     events.push(OutcomeEvent {
                         id: msg.id,
                         type_name: event.type_name.clone(),
                         entity: event.entity.clone(),
                         position: self.log.position(sequence),
                         cid: msg.cid(),
-                        msg: may_read.then_some(msg),
+                        msg: (may_read && fits).then_some(msg),
                     });
                 }
                 Outcome { events, tries: *tries, ..outcome(OutcomeState::Done) }

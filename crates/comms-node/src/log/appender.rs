@@ -1,16 +1,17 @@
 //! The single writer of one stream: takes commits from all doors, sends them as the schedule says, and finds out what
 //! became of each.
 //!
-//! A commit whose answer did not come may have been stored. It is sent again with the same message ids, which the
-//! server answers as duplicates inside its window; where the commit expects a position the repeat reads as a conflict
-//! instead, so the first message behind the expected position is read: if it is ours, the commit is stored.
-//! Repeats stop well inside the window.
+//! A commit whose answer did not come may have been stored, or may still arrive. So before it is sent again the stream
+//! itself is asked (`presence.rs`), and the repeat expects to find there what was found: it cannot be stored twice,
+//! however long the server was away.
 
 use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::client;
+use async_nats::connection::State;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, ErrorCode, message::PublishMessage, publish::PublishAck};
 use futures::future::BoxFuture;
@@ -20,12 +21,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::commit::{AppendError, Commit, Stored};
+use super::presence::Presence;
 use super::schedule::{BATCH_MESSAGES_MAX, Dispatch, Schedule, Ticket, Waiting};
 
 /// Commits that may wait for the stream. Past it the doors answer *busy*.
 pub(crate) const COMMITS_WAITING_MAX: usize = 16_384;
-/// How long an append is tried before its caller hears that it may have happened; inside the server's window of
-/// duplicates (2 minutes) by a wide margin.
+/// How long an append is tried before its caller hears that it may have happened.
 const RETRY_FOR_MAX: Duration = Duration::from_secs(20);
 /// How long one attempt waits for its acknowledgement. A sync of a loaded disk can take a second.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
@@ -33,9 +34,6 @@ pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
 const LOST_LOOK: Duration = Duration::from_millis(50);
 /// Pause before another attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// Messages of one subject that are read to find a commit that was stored before.
-const LOOK_MAX: usize = 10_000;
 /// A wrong last sequence, in both forms the server has for it: with the actual one in its text, and without.
 const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
 
@@ -56,6 +54,7 @@ pub(crate) struct Writer {
 /// A stream as the writer sees it.
 #[derive(Debug, Clone)]
 struct Stream {
+    name: String,
     jetstream: jetstream::Context,
     handle: jetstream::stream::Stream<()>,
 }
@@ -76,7 +75,8 @@ impl Appender {
             .await
             .map_err(|source| crate::Error::Stream { name: name.to_owned(), source: Box::new(source) })?;
         let (sender, receiver) = mpsc::channel(COMMITS_WAITING_MAX);
-        Ok((Appender { commits: sender }, Writer { commits: receiver, stream: Stream { jetstream, handle } }))
+        let stream = Stream { name: name.to_owned(), jetstream, handle };
+        Ok((Appender { commits: sender }, Writer { commits: receiver, stream }))
     }
 
     /// Stores `commit`. Returns when it is on disk, is known not to be, or cannot be known in time.
@@ -99,7 +99,7 @@ struct Open {
     commit: Commit,
     answer: Answer,
     deadline: Instant,
-    /// Whether an attempt ended without an answer.
+    /// Whether it may have been stored: an attempt ended without an answer, or it came late.
     uncertain: bool,
 }
 
@@ -184,10 +184,11 @@ impl Writer {
                             messages: commit.messages.len(),
                             bytes: commit.bytes(),
                             guarded: !commit.guards.is_empty(),
-                            alone: false,
+                            alone: commit.may_be_stored,
                         });
                         let deadline = Instant::now() + RETRY_FOR_MAX;
-                        open.insert(next_ticket, Open { commit, answer, deadline, uncertain: false });
+                        let uncertain = commit.may_be_stored;
+                        open.insert(next_ticket, Open { commit, answer, deadline, uncertain });
                     }
                 }
                 () = stop.cancelled(), if !closed => self.commits.close(),
@@ -202,13 +203,18 @@ impl Stream {
         let stream = self.clone();
         if commits.len() == 1 {
             let (commit, _) = commits.pop().expect("one commit");
-            let first = stream.start(&[&commit.commit]).await;
+            // What may be stored is not sent before the stream was asked.
+            let first = match commit.uncertain {
+                true => None,
+                false => Some(stream.start(&[&commit.commit], None).await),
+            };
             return Box::pin(async move {
                 let (commit, result) = stream.finish_one(commit, first).await;
                 Ended::Known(dispatch, vec![(commit, result)])
             });
         }
-        let started = stream.start(&commits.iter().map(|(open, _)| &open.commit).collect::<Vec<_>>()).await;
+        let whole = commits.iter().map(|(open, _)| &open.commit).collect::<Vec<_>>();
+        let started = stream.start(&whole, None).await;
         Box::pin(async move {
             match Attempt::of(started).await {
                 Attempt::Stored { last, .. } => {
@@ -241,17 +247,22 @@ impl Stream {
     }
 
     /// Sends the messages of `commits` as one: a plain message if there is one, else an atomic batch. What comes back
-    /// is the wait for the acknowledgement of the last message.
-    async fn start(&self, commits: &[&Commit]) -> Result<Sent, Attempt> {
+    /// is the wait for the acknowledgement of the last message. `last` is what the first message must find under its
+    /// subject.
+    async fn start(&self, commits: &[&Commit], last: Option<u64>) -> Result<Sent, Attempt> {
+        let client = self.jetstream.client();
+        if client.connection_state() != State::Connected {
+            // Sent now, it would wait in the connection and leave when nobody knows of it any more.
+            return Err(Attempt::NotNow("the connection to nats-server is down".to_owned()));
+        }
         let total: usize = commits.iter().map(|c| c.messages.len()).sum();
         let batch = (total > 1).then(|| format!("{:032x}", rand::random::<u128>()));
-        let client = self.jetstream.client();
         let connects = client.statistics().connects.load(Ordering::Relaxed);
         let mut sequence = 0;
         for commit in commits {
             for (n, message) in commit.messages.iter().enumerate() {
                 sequence += 1;
-                let mut headers = commit.headers(n);
+                let mut headers = commit.headers(n, last);
                 if let Some(batch) = &batch {
                     headers.insert("Nats-Batch-Id", batch.as_str());
                     headers.insert("Nats-Batch-Sequence", sequence.to_string());
@@ -260,7 +271,12 @@ impl Stream {
                     client
                         .publish_with_headers(message.subject.clone(), headers, message.payload.clone())
                         .await
-                        .map_err(|error| Attempt::NotNow(error.to_string()))?;
+                        .map_err(|error| match error.kind() {
+                            client::PublishErrorKind::MaxPayloadExceeded => {
+                                Attempt::Refused(error.to_string())
+                            }
+                            _ => Attempt::NotNow(error.to_string()),
+                        })?;
                     continue;
                 }
                 if batch.is_some() {
@@ -279,79 +295,78 @@ impl Stream {
         Err(Attempt::Refused("a commit without messages".to_owned()))
     }
 
-    /// Follows one commit to its end, sending it again where that is right.
+    /// Follows one commit to its end, sending it again where that is right. `started` is none where nothing was sent.
     async fn finish_one(
         &self,
         mut open: Open,
-        started: Result<Sent, Attempt>,
+        started: Option<Result<Sent, Attempt>>,
     ) -> (Open, Result<Stored, AppendError>) {
-        let mut attempt = Attempt::of(started).await;
+        let mut attempt = match started {
+            Some(started) => Attempt::of(started).await,
+            None => Attempt::Unknown(LATE.to_owned()),
+        };
+        let mut pause = Duration::ZERO;
         loop {
             let messages = open.commit.messages.len() as u64;
-            let reason = match attempt {
+            let refused_whole = matches!(attempt, Attempt::ContainsDuplicate);
+            let (reason, look) = match attempt {
                 // The server names a duplicate by the place of the message that was sent last.
                 Attempt::Stored { last, duplicate } => {
                     return (open, Ok(Stored { first: last + 1 - messages, duplicate }));
                 }
-                Attempt::Refused(reason) => return (open, Err(AppendError::Refused(reason))),
-                Attempt::Conflict | Attempt::ContainsDuplicate => match self.look(&open.commit).await {
-                    Ok(result) => return (open, result),
-                    Err(reason) => reason,
-                },
-                Attempt::NotNow(reason) => reason,
+                Attempt::Refused(reason) => return open.ended(AppendError::Refused(reason)),
+                Attempt::Conflict | Attempt::ContainsDuplicate => {
+                    ("others write to the same place".to_owned(), true)
+                }
+                Attempt::NotNow(reason) => (reason, open.uncertain),
                 Attempt::Unknown(reason) => {
                     open.uncertain = true;
-                    reason
+                    (reason, true)
                 }
             };
+            let presence = match look {
+                true => Presence::of(&self.jetstream.client(), &self.handle, &self.name, &open.commit).await,
+                false => Ok(Presence::Absent { last: None }),
+            };
+            let last = match presence {
+                Ok(Presence::Stored(stored)) => return (open, Ok(stored)),
+                Ok(Presence::Overtaken { actual }) => return (open, Err(AppendError::Conflict { actual })),
+                Ok(Presence::Lost) => return open.ended(AppendError::Refused(FORGOTTEN.to_owned())),
+                Ok(Presence::Absent { .. }) if refused_whole => {
+                    let reason = "one of its messages has an id that is stored already";
+                    return open.ended(AppendError::Refused(reason.to_owned()));
+                }
+                Ok(Presence::Absent { last }) => Ok(last),
+                Err(silent) => Err(silent),
+            };
             if Instant::now() >= open.deadline {
-                let may_have_happened = open.uncertain;
-                return (open, Err(AppendError::Unavailable { reason, may_have_happened }));
+                return open.ended(AppendError::Unavailable { reason, may_have_happened: false });
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
-            attempt = Attempt::of(self.start(&[&open.commit]).await).await;
+            tokio::time::sleep(std::mem::replace(&mut pause, RETRY_PAUSE)).await;
+            attempt = match last {
+                Ok(last) => Attempt::of(self.start(&[&open.commit], last).await).await,
+                Err(silent) => Attempt::NotNow(silent),
+            };
         }
     }
+}
 
-    /// What the stream says of a commit that it refused: stored before, or overtaken. `Err` where it does not answer.
-    async fn look(&self, commit: &Commit) -> Result<Result<Stored, AppendError>, String> {
-        let index = commit.guards.first().map_or(0, |(n, _)| *n);
-        let first_id = commit.messages[index].id.to_string();
-        let guard = commit.guards.first().map(|(_, guard)| guard);
-        let (subject, after) = match guard {
-            Some(guard) => (guard.subject.as_str(), guard.sequence),
-            // Only a batch with an id that is stored comes here; its first message stands under its own subject.
-            None => (commit.messages[0].subject.as_str(), 0),
+/// Why a commit is looked for although nothing of it was sent by this call.
+const LATE: &str = "it may have been stored before";
+/// What a sender is told whose commit cannot be found nor ruled out.
+const FORGOTTEN: &str =
+    "too much was written since its id was drawn to tell whether it is stored; look, and draw a new id";
+
+impl Open {
+    /// Ends it with an error, which says less where an earlier attempt may have stored it.
+    fn ended(self, error: AppendError) -> (Open, Result<Stored, AppendError>) {
+        let error = match error {
+            AppendError::Refused(reason) | AppendError::Unavailable { reason, .. } if self.uncertain => {
+                AppendError::Unavailable { reason, may_have_happened: true }
+            }
+            error => error,
         };
-        let mut from = after + 1;
-        for _ in 0..LOOK_MAX {
-            let next = match self.handle.direct_get_next_for_subject(subject, Some(from)).await {
-                Ok(next) => next,
-                Err(error) if error.kind() == jetstream::stream::DirectGetErrorKind::NotFound => break,
-                Err(error) => return Err(error.to_string()),
-            };
-            let id = next.headers.get(async_nats::header::NATS_MESSAGE_ID).map(|id| id.as_str().to_owned());
-            if id.as_deref() == Some(first_id.as_str()) {
-                let first = next.sequence - index as u64;
-                return Ok(Ok(Stored { first, duplicate: true }));
-            }
-            if guard.is_some() {
-                break;
-            }
-            from = next.sequence + 1;
-        }
-        if guard.is_none() {
-            return Ok(Err(AppendError::Refused(
-                "one of its messages has an id that is stored already".to_owned(),
-            )));
-        }
-        match self.handle.direct_get_last_for_subject(subject).await {
-            Ok(last) => Ok(Err(AppendError::Conflict { actual: last.sequence })),
-            Err(error) if error.kind() == jetstream::stream::DirectGetErrorKind::NotFound => {
-                Ok(Err(AppendError::Conflict { actual: 0 }))
-            }
-            Err(error) => Err(error.to_string()),
-        }
+        (self, Err(error))
     }
 }
 
@@ -403,6 +418,11 @@ impl Attempt {
 /// Refusals that pass: the server is starting, short of resources, or busy with other batches.
 fn is_transient(code: ErrorCode) -> bool {
     [
+        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+        ErrorCode::STREAM_STORE_FAILED,
+        ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT,
+        ErrorCode::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_NOT_READY,
         ErrorCode::CLUSTER_NOT_AVAILABLE,
         ErrorCode::INSUFFICIENT_RESOURCES,
         ErrorCode::JETSTREAM_NOT_ENABLED,

@@ -2,7 +2,6 @@
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use comms_msg::MsgId;
 
 /// Messages in one commit at most: more is a bulk load, not the effect of one command.
 pub(crate) const COMMIT_MESSAGES_MAX: usize = 100;
@@ -11,7 +10,8 @@ pub(crate) const COMMIT_MESSAGES_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) struct StoredMessage {
     pub(crate) subject: String,
-    pub(crate) id: MsgId,
+    /// What the stream recognises a repeat by. It holds the sender, so that nobody's id stands in another's way.
+    pub(crate) key: String,
     pub(crate) payload: Bytes,
     /// Seconds after which the server drops it; events have none and stay.
     pub(crate) ttl_s: Option<u64>,
@@ -33,6 +33,10 @@ pub(crate) struct Commit {
     /// What is expected, each on the first message of its entity.
     pub(crate) guards: Vec<(usize, Guard)>,
     pub(crate) messages: Vec<StoredMessage>,
+    /// When the id of its first message was drawn, in milliseconds since the epoch: it was not stored before that.
+    pub(crate) since_ms: u64,
+    /// Whether it may have been stored before this call, and longer ago than the server remembers.
+    pub(crate) may_be_stored: bool,
 }
 
 impl Commit {
@@ -40,11 +44,12 @@ impl Commit {
         self.messages.iter().map(|m| m.payload.len() + m.subject.len()).sum()
     }
 
-    /// The headers of message `n`: its id for the server's window of duplicates, and its expectation.
-    pub(crate) fn headers(&self, n: usize) -> HeaderMap {
+    /// The headers of message `n`: its key for the server's window of duplicates, and its expectation. `last` is what
+    /// the first message must find under its own subject, where it is sent again.
+    pub(crate) fn headers(&self, n: usize, last: Option<u64>) -> HeaderMap {
         let message = &self.messages[n];
         let mut headers = HeaderMap::new();
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, message.id.to_string());
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, message.key.as_str());
         if let Some(seconds) = message.ttl_s {
             headers.insert("Nats-TTL", format!("{seconds}s"));
         }
@@ -53,6 +58,8 @@ impl Commit {
             if guard.subject != message.subject {
                 headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", guard.subject.clone());
             }
+        } else if let (0, Some(last)) = (n, last) {
+            headers.insert("Nats-Expected-Last-Subject-Sequence", last.to_string());
         }
         headers
     }

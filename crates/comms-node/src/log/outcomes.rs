@@ -4,7 +4,7 @@
 //! acknowledged without running its handler again, and a caller that comes back with a command's id gets its outcome.
 //! Bounded in number and in time: past both, a command is as good as unknown.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use comms_msg::MsgId;
 
@@ -25,41 +25,52 @@ pub(crate) enum Ending {
     Dead { reason: Box<str>, tries: u32 },
 }
 
+impl Ending {
+    /// What one event of a commit tells: `ordinal` of `count`, at `sequence` of the log. Events of one commit stand
+    /// next to each other there.
+    pub(crate) fn of_event(sequence: u64, count: u32, ordinal: u32) -> Ending {
+        Ending::Done { first: sequence.saturating_sub(u64::from(ordinal)), count, tries: 0 }
+    }
+}
+
 /// The index. Times are milliseconds since the epoch.
+///
+/// The ending of a command that still stands in the queue is never forgotten, since the command will be delivered again.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     endings: HashMap<MsgId, Ending>,
     order: VecDeque<(u64, MsgId)>,
+    /// Those whose time was over while their command was in the queue: no longer in `order`.
+    held: HashSet<MsgId>,
     outcomes_max: usize,
 }
 
 impl Default for Outcomes {
     fn default() -> Outcomes {
-        Outcomes { endings: HashMap::new(), order: VecDeque::new(), outcomes_max: OUTCOMES_MAX }
+        Outcomes {
+            endings: HashMap::new(),
+            order: VecDeque::new(),
+            held: HashSet::new(),
+            outcomes_max: OUTCOMES_MAX,
+        }
     }
 }
 
 impl Outcomes {
-    /// Remembers how `command` ended. The first ending stays: a command ends once.
-    pub(crate) fn insert(&mut self, command: MsgId, ending: Ending, now_ms: u64) {
-        self.forget(now_ms);
+    /// Remembers how `command` ended. The first ending stays: a command ends once. `is_waiting` says of a command
+    /// whether it stands in the queue.
+    pub(crate) fn insert(
+        &mut self,
+        command: MsgId,
+        ending: Ending,
+        now_ms: u64,
+        is_waiting: impl Fn(&MsgId) -> bool,
+    ) {
+        self.forget(now_ms, is_waiting);
         if let std::collections::hash_map::Entry::Vacant(entry) = self.endings.entry(command) {
             entry.insert(ending);
             self.order.push_back((now_ms, command));
         }
-    }
-
-    /// One more event of a commit read back from the log. Events of one commit stand next to each other there.
-    pub(crate) fn insert_event(
-        &mut self,
-        command: MsgId,
-        sequence: u64,
-        count: u32,
-        ordinal: u32,
-        now_ms: u64,
-    ) {
-        let first = sequence.saturating_sub(u64::from(ordinal));
-        self.insert(command, Ending::Done { first, count, tries: 0 }, now_ms);
     }
 
     /// How `command` ended, if it is known to have ended.
@@ -67,13 +78,24 @@ impl Outcomes {
         self.endings.get(command)
     }
 
-    fn forget(&mut self, now_ms: u64) {
+    /// Says that `command` left the queue.
+    pub(crate) fn release(&mut self, command: &MsgId) {
+        if self.held.remove(command) {
+            self.endings.remove(command);
+        }
+    }
+
+    fn forget(&mut self, now_ms: u64, is_waiting: impl Fn(&MsgId) -> bool) {
         while let Some((at, command)) = self.order.front() {
             let old = at.saturating_add(OUTCOME_KEPT_MS) < now_ms;
             if !old && self.order.len() < self.outcomes_max {
                 break;
             }
-            self.endings.remove(command);
+            if is_waiting(command) {
+                self.held.insert(*command);
+            } else {
+                self.endings.remove(command);
+            }
             self.order.pop_front();
         }
     }
@@ -90,8 +112,8 @@ mod tests {
     #[test]
     fn a_command_ends_once() {
         let mut outcomes = Outcomes::default();
-        outcomes.insert(id(1), Ending::Done { first: 7, count: 1, tries: 0 }, 0);
-        outcomes.insert(id(1), Ending::Rejected { reason: "late".into() }, 1);
+        outcomes.insert(id(1), Ending::Done { first: 7, count: 1, tries: 0 }, 0, |_| false);
+        outcomes.insert(id(1), Ending::Rejected { reason: "late".into() }, 1, |_| false);
         assert_eq!(outcomes.get(&id(1)), Some(&Ending::Done { first: 7, count: 1, tries: 0 }));
     }
 
@@ -99,18 +121,31 @@ mod tests {
     fn bounded_in_number_and_time() {
         let mut outcomes = Outcomes { outcomes_max: 3, ..Outcomes::default() };
         for n in 0..10 {
-            outcomes.insert(id(n), Ending::Done { first: 1, count: 1, tries: 0 }, 5);
+            outcomes.insert(id(n), Ending::Done { first: 1, count: 1, tries: 0 }, 5, |_| false);
         }
         assert_eq!(outcomes.endings.len(), 3);
         assert!(outcomes.get(&id(9)).is_some());
-        outcomes.insert(id(50), Ending::Done { first: 1, count: 1, tries: 0 }, 6 + OUTCOME_KEPT_MS);
+        outcomes
+            .insert(id(50), Ending::Done { first: 1, count: 1, tries: 0 }, 6 + OUTCOME_KEPT_MS, |_| false);
         assert_eq!(outcomes.endings.len(), 1);
     }
 
     #[test]
     fn any_event_of_a_commit_tells_where_it_begins() {
-        let mut outcomes = Outcomes::default();
-        outcomes.insert_event(id(1), 12, 3, 2, 0);
-        assert_eq!(outcomes.get(&id(1)), Some(&Ending::Done { first: 10, count: 3, tries: 0 }));
+        assert_eq!(Ending::of_event(12, 3, 2), Ending::Done { first: 10, count: 3, tries: 0 });
+    }
+
+    #[test]
+    fn what_still_stands_in_the_queue_is_not_forgotten() {
+        let mut outcomes = Outcomes { outcomes_max: 2, ..Outcomes::default() };
+        let waits = |command: &MsgId| *command == id(1);
+        let done = Ending::Done { first: 1, count: 1, tries: 0 };
+        outcomes.insert(id(1), done.clone(), 0, waits);
+        for n in 2..6 {
+            outcomes.insert(id(n), done.clone(), 3 * OUTCOME_KEPT_MS, waits);
+        }
+        assert_eq!(outcomes.get(&id(1)), Some(&done), "three days old, one of many, and still needed");
+        outcomes.release(&id(1));
+        assert_eq!(outcomes.get(&id(1)), None);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use comms_msg::{MsgId, Owner, TypeName};
+use comms_msg::{MsgId, Owner, ServiceName, TypeName};
 
 /// Commands that may wait at once. The door answers *busy* past it: a queue nobody drains is not a place to keep things.
 pub(crate) const PENDING_MAX: usize = 500_000;
@@ -15,8 +15,12 @@ pub(crate) const PENDING_MAX: usize = 500_000;
 pub(crate) struct PendingCommand {
     pub(crate) id: MsgId,
     pub(crate) type_name: TypeName,
+    /// Who sent it; none only of messages that no door stored.
+    pub(crate) sender: Option<ServiceName>,
     pub(crate) owner: Owner,
     pub(crate) correlation: MsgId,
+    /// How many tries of it failed, as far as this node saw.
+    pub(crate) failed: u32,
 }
 
 /// All of them, by their place in the stream and by id.
@@ -40,10 +44,24 @@ impl Pending {
         self.by_id.get(id).copied()
     }
 
-    pub(crate) fn remove(&mut self, sequence: u64) {
-        if let Some(command) = self.by_sequence.remove(&sequence) {
-            self.by_id.remove(&command.id);
+    /// Forgets the command at `sequence`, and says which it was.
+    pub(crate) fn remove(&mut self, sequence: u64) -> Option<MsgId> {
+        let command = self.by_sequence.remove(&sequence)?;
+        self.by_id.remove(&command.id);
+        Some(command.id)
+    }
+
+    /// Counts a try that failed.
+    pub(crate) fn failed(&mut self, sequence: u64) {
+        if let Some(command) = self.by_sequence.get_mut(&sequence) {
+            command.failed = command.failed.saturating_add(1);
         }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.by_sequence.len()
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -4,6 +4,7 @@
 //! the time for which outcomes are kept, or the oldest command that still waits; a commit cannot stand before its
 //! command. Doors open only after this.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
@@ -15,7 +16,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::direct_read;
+use super::direct_read::{self, Begin};
 use super::outcomes::{Ending, OUTCOME_KEPT_MS, Outcomes};
 use super::pending::{Pending, PendingCommand};
 use crate::Error;
@@ -89,20 +90,28 @@ pub(crate) async fn recover(
     if commands.cached_info().state.messages > 0 {
         since_ms = since_ms.min(u64::try_from(oldest).unwrap_or(0));
     }
-    direct_read::read_all(client, &commands.cached_info().config.name, |sequence, payload| {
-        match Msg::from_cbor(payload).ok().as_ref().and_then(pending) {
-            Some(command) => recovered.pending.insert(sequence, command),
+    let queue = &commands.cached_info().config.name;
+    direct_read::read(client, queue, ">", Begin::At(1), |found| {
+        match Msg::from_cbor(found.payload).ok().as_ref().and_then(pending) {
+            Some(command) => recovered.pending.insert(found.sequence, command),
             None => recovered.unreadable += 1,
         }
+        ControlFlow::Continue(())
     })
-    .await?;
+    .await
+    .map_err(|reason| Error::Recovery { what: queue.clone(), reason })?;
     let start_time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(since_ms) * 1_000_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let pending = &recovered.pending;
+    let is_waiting = |command: &MsgId| pending.sequence_of(command).is_some();
     let outcome_prefix = format!("{domain}.outcome.");
     read(events, DeliverPolicy::ByStartTime { start_time }, |sequence, time_ms, subject, payload| {
         if subject.starts_with(&outcome_prefix) {
             match EndingRecord::from_cbor(payload) {
-                Some(record) => recovered.outcomes.insert(record.command, record.ending(sequence), time_ms),
+                Some(record) => {
+                    let ending = record.ending(sequence);
+                    recovered.outcomes.insert(record.command, ending, time_ms, is_waiting);
+                }
                 None => recovered.unreadable += 1,
             }
             return;
@@ -110,7 +119,8 @@ pub(crate) async fn recover(
         match Msg::from_cbor(payload) {
             Ok(msg) => {
                 if let (Some(part), Some(command)) = (msg.hop.commit, msg.metadata.causation) {
-                    recovered.outcomes.insert_event(command, sequence, part.count(), part.ordinal(), time_ms);
+                    let ending = Ending::of_event(sequence, part.count(), part.ordinal());
+                    recovered.outcomes.insert(command, ending, time_ms, is_waiting);
                 }
             }
             Err(_) => recovered.unreadable += 1,
@@ -126,8 +136,10 @@ pub(crate) fn pending(msg: &Msg) -> Option<PendingCommand> {
         Some(DomainContent::Command(command)) => Some(PendingCommand {
             id: msg.id,
             type_name: command.type_name.clone(),
+            sender: msg.metadata.sender.clone(),
             owner: msg.metadata.owner.clone(),
             correlation: msg.metadata.correlation,
+            failed: 0,
         }),
         _ => None,
     }
