@@ -56,6 +56,8 @@ pub(crate) const DELIVERIES_MAX: u32 = 1000;
 pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// See [`RETRY_PAUSE_MIN`].
 pub(crate) const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest pause that a listener can ask for: as long as the node lets a command's handler ask for.
+pub(crate) const PARKED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a message of a type that this process does not handle is left to other instances.
 pub(crate) const UNHANDLED_PAUSE: Duration = Duration::from_secs(30);
 

@@ -20,7 +20,7 @@ use super::delivery;
 use super::dropped::Why;
 use super::gate::stored_fits;
 use super::handler::CommandHandler;
-use super::intake::Work;
+use super::intake::{Next, Work};
 use crate::commit::Emitted;
 use crate::comms::Comms;
 use crate::context::{Cause, CommandContext};
@@ -50,13 +50,18 @@ struct Delivered {
 }
 
 impl Commands {
-    /// One delivery, from its arrival to its acknowledgement.
-    pub(crate) async fn handle(self: Arc<Self>, work: Work) {
-        let Some(delivered) = self.read(&work).await else { return };
+    /// One delivery, from its arrival to its acknowledgement. What is to be tried again is kept by the server meanwhile.
+    pub(crate) async fn handle(self: Arc<Self>, work: Work) -> Next {
+        self.answer_for(&work).await;
+        Next::Done
+    }
+
+    async fn answer_for(&self, work: &Work) {
+        let Some(delivered) = self.read(work).await else { return };
         let (id, type_name) = (delivered.msg.id, delivered.type_name.clone());
-        let completed = self.complete(&work, delivered).await;
+        let completed = self.complete(work, delivered).await;
         let Some((completion, events)) = completed else { return };
-        if let Err(error) = self.commit(&work, &type_name, id, completion, events).await {
+        if let Err(error) = self.commit(work, &type_name, id, completion, events).await {
             // The command comes again when its lease ends, to whichever instance is there then.
             tracing::warn!(command = %id, %type_name, error = chain(&error), "a command's end could not be told to the node");
         }
