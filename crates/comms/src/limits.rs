@@ -49,8 +49,8 @@ pub(crate) const ENTITIES_AT_ONCE: usize = 64;
 
 /// How often a command is tried whose handler fails or panics, before it becomes a dead letter.
 pub(crate) const TRIES_MAX: u32 = 5;
-/// How often a command may be delivered whatever its handler says: it bounds retries that a handler asks for,
-/// and commands that take the process down with them.
+/// How often a command may be delivered, whatever its handler says and whatever failed: it bounds retries that a handler
+/// asks for, and commands that take the process down with them.
 pub(crate) const DELIVERIES_MAX: u32 = 1000;
 /// The pause before a failed command is tried again, doubled each time up to [`RETRY_PAUSE_MAX`].
 pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);

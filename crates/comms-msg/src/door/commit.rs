@@ -58,4 +58,7 @@ pub struct Committed {
     pub already: bool,
     /// What is in the log of it.
     pub events: Vec<AppendedEvent>,
+    /// How many tries of it failed before, as far as the node remembers.
+    #[serde(default)]
+    pub failed: u32,
 }

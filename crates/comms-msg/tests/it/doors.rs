@@ -104,8 +104,8 @@ fn keeping() {
         json!({ "events": [event_json], "filled": [], "retry_safe": true }),
     );
     shape(
-        &Committed { already: true, events: vec![event] },
-        json!({ "already": true, "events": [event_json] }),
+        &Committed { already: true, events: vec![event], failed: 2 },
+        json!({ "already": true, "events": [event_json], "failed": 2 }),
     );
 }
 
@@ -257,7 +257,7 @@ fn answers_and_refusals() {
     }
     let newer: Answer<Committed> =
         Form::Json.decode(&r#"{"ok": {"already": false, "events": [], "new": 1}}"#.into()).unwrap();
-    assert_eq!(newer, Answer::Ok(Committed { already: false, events: vec![] }));
+    assert_eq!(newer, Answer::Ok(Committed { already: false, events: vec![], failed: 0 }));
 }
 
 #[test]

@@ -70,10 +70,10 @@ impl Doors {
         let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
         let held = Held { acknowledge: commit.delivery, sequence, delivered, command };
         match commit.completion {
-            Completion::Check => Ok(Committed { already: false, events: Vec::new() }),
+            Completion::Check => Ok(Committed { already: false, events: Vec::new(), failed: 0 }),
             Completion::Working => {
                 self.acknowledge(&held.acknowledge, Bytes::from_static(b"+WPI")).await;
-                Ok(Committed { already: false, events: Vec::new() })
+                Ok(Committed { already: false, events: Vec::new(), failed: 0 })
             }
             Completion::Done => self.done(&sender, held, commit.events).await,
             Completion::Retry { after_ms, reason } if held.delivered < DELIVERIES_MAX => {
@@ -81,7 +81,7 @@ impl Doors {
                 tracing::info!(command = %held.command.id, tries = held.delivered, reason, "to be tried again");
                 let nak = format!("-NAK {{\"delay\": {}}}", after.as_nanos());
                 self.acknowledge(&held.acknowledge, nak.into()).await;
-                Ok(Committed { already: false, events: Vec::new() })
+                Ok(Committed { already: false, events: Vec::new(), failed: 0 })
             }
             Completion::Retry { reason, .. } | Completion::Dead { reason } => {
                 self.end_without_events(&sender, held, EndingState::Dead, Some(reason)).await
@@ -131,7 +131,7 @@ impl Doors {
             Ending::Done { first: stored.first, count, tries: held.delivered },
         );
         self.acknowledge(&held.acknowledge, Bytes::from_static(b"+ACK")).await;
-        Ok(Committed { already: stored.duplicate, events: self.appended(&checked, stored) })
+        Ok(Committed { already: stored.duplicate, events: self.appended(&checked, stored), failed: 0 })
     }
 
     async fn end_without_events(
@@ -164,7 +164,7 @@ impl Doors {
         let stored = stored.map_err(|e| self.refusal(e))?;
         self.log.ended(held.command.id, held.sequence, record.ending(stored.first));
         self.acknowledge(&held.acknowledge, Bytes::from_static(b"+ACK")).await;
-        Ok(Committed { already: stored.duplicate, events: Vec::new() })
+        Ok(Committed { already: stored.duplicate, events: Vec::new(), failed: 0 })
     }
 
     /// The right to end the command, or the answer where it ended meanwhile.
@@ -188,7 +188,7 @@ impl Doors {
 
     fn already(&self, ending: &Ending) -> Committed {
         tracing::debug!(?ending, "answered for before");
-        Committed { already: true, events: Vec::new() }
+        Committed { already: true, events: Vec::new(), failed: 0 }
     }
 
     /// Takes a command that ended before out of the queue.
