@@ -13,6 +13,7 @@ mod foreign;
 mod hostile;
 mod leaf;
 mod lifecycle;
+mod listeners;
 mod messages;
 mod tidy;
 mod vocabulary;

@@ -312,6 +312,54 @@ impl InOrder for comms::Comms {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_direct_command_may_cause_events_of_several_types_of_one_entity() {
+    let node = TestNode::start().await;
+    let (archive, desk, indexer) =
+        (node.connect("archive").await, node.connect("desk").await, node.connect("indexer").await);
+    let running = archive
+        .handle(|ping: Ping, cx: CommandContext| async move {
+            let title = |step: u64| (ping.n * 10 + step).to_string();
+            let added = |step: u64| DocumentAdded { title: title(step), file: Content::from(vec![1]) };
+            let retitled = |step: u64| DocumentRetitled { title: title(step) };
+            Ok::<_, Failure>(
+                cx.entity("d1")
+                    .expect(Expect::Absent)
+                    .emit(added(0))
+                    .and(cx.entity("d1").emit_all([retitled(1), retitled(2)]))
+                    .and(cx.entity("d2").emit(retitled(3)))
+                    .and(cx.entity("d1").emit(added(4))),
+            )
+        })
+        .start()
+        .await
+        .unwrap();
+    desk.send(Ping { n: 1 }).owner("ada").await.unwrap();
+
+    let types = ["documents.DocumentAdded", "documents.DocumentRetitled"].map(|name| name.parse().unwrap());
+    let mut watch = indexer.watch_types(types).from(WatchFrom::Start).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let event = tokio::time::timeout(SOON, watch.next()).await.expect("an event comes").unwrap().unwrap();
+        let comms_msg::Body::Inline(body) = event.event() else {
+            panic!("a small body stays in its message")
+        };
+        // Both types have a title.
+        let title = body.decode::<DocumentRetitled>().unwrap().title;
+        seen.push((event.entity().to_string(), event.type_name().to_string(), title));
+    }
+    running.stop().await.unwrap();
+    let wanted = [
+        ("d1", "documents.DocumentAdded", "10"),
+        ("d1", "documents.DocumentRetitled", "11"),
+        ("d1", "documents.DocumentRetitled", "12"),
+        ("d1", "documents.DocumentAdded", "14"),
+        ("d2", "documents.DocumentRetitled", "13"),
+    ]
+    .map(|(entity, type_name, title)| (entity.to_owned(), type_name.to_owned(), title.to_owned()));
+    assert_eq!(seen, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn retitling_a_document_goes_on_in_its_conversation() {
     let node = TestNode::start().await;
     let running = node

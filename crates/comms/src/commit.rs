@@ -4,6 +4,8 @@
 //! that a redelivered command cannot cause them twice. How they are stored is the node's business; how they are
 //! handed in, that of `serve/commands.rs`.
 
+use std::collections::HashSet;
+
 use comms_content::Node;
 use comms_msg::{EntityId, Expect, TypeName};
 
@@ -59,7 +61,11 @@ impl Commit {
 
     /// Its events, if nothing is wrong with it.
     pub(crate) fn checked(self) -> Result<Vec<Emitted>> {
-        self.problem.map_or(Ok(self.events), Err)
+        let Self { events, problem } = self;
+        match problem.or_else(|| expects_late(&events)) {
+            Some(problem) => Err(problem),
+            None => Ok(events),
+        }
     }
 
     fn of<E: Event>(entity: Result<EntityId>, expect: Expect, event: &E) -> Self {
@@ -76,6 +82,19 @@ impl Commit {
             Err(error) => Self { events: Vec::new(), problem: Some(error) },
         }
     }
+}
+
+/// An expectation that nobody would look at: an entity's history is compared with what its first event in the commit
+/// expects, and what follows is written behind that event whatever it says.
+fn expects_late(events: &[Emitted]) -> Option<Error> {
+    let mut begun = HashSet::new();
+    let late = events.iter().find(|event| !begun.insert(&event.entity) && event.expect != Expect::Any)?;
+    let message = format!(
+        "the {} of {} expects something of its entity's history, and is not the first event of that entity in its commit: \
+         put .expect(…) on the first one",
+        late.type_name, late.entity
+    );
+    Some(Error::new(ErrorKind::Invalid, message))
 }
 
 impl From<()> for Commit {
@@ -118,7 +137,8 @@ impl Entity {
         self.id.as_ref().ok()
     }
 
-    /// What the entity's history must be when the commit is stored; otherwise the command is handled again.
+    /// What the entity's history must be when the commit is stored; otherwise the command is handled again. Only for the
+    /// entity's first event in the commit: a commit that expects something on a later one is refused.
     pub fn expect(mut self, expect: Expect) -> Self {
         self.expect = expect;
         self
@@ -182,6 +202,22 @@ mod tests {
             seen,
             [("a".into(), Expect::Absent), ("a".into(), Expect::Any), ("b".into(), Expect::Any)]
         );
+    }
+
+    #[test]
+    fn only_the_first_event_of_an_entity_may_expect() {
+        let late = entity("a")
+            .emit(added("1"))
+            .and(entity("b").expect(Expect::Absent).emit(added("2")))
+            .and(entity("a").expect(Expect::Absent).emit(added("3")));
+        let error = late.checked().expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.message().starts_with("the documents.DocumentAdded of a expects"), "{error}");
+        // The same expectation twice is one that would be ignored too.
+        let twice = || entity("a").expect(Expect::Absent).emit(added("1"));
+        assert_eq!(twice().and(twice()).checked().expect_err("refused").kind(), ErrorKind::Invalid);
+        let first = twice().and(entity("a").emit(added("2"))).and(entity("b").emit(added("3")));
+        assert_eq!(first.checked().expect("nothing wrong").len(), 3);
     }
 
     #[test]

@@ -267,11 +267,12 @@ impl Comms {
         Raw::new(self.clone())
     }
 
-    /// Waits until everything sent so far has reached the server.
+    /// Waits until everything sent so far has reached the server, whatever is sent meanwhile.
     ///
-    /// For direct commands, which nothing acknowledges; what the server does with them afterwards is not known.
+    /// For direct commands, which nothing acknowledges; what the server does with them afterwards is not known. While the
+    /// connection is being made anew this waits for it; once it is closed for good this is an error.
     pub async fn flush(&self) -> Result<()> {
-        self.0.publisher.drained().await;
+        self.0.publisher.drained().await?;
         // A request on the same connection arrives after what was written before it; a socket flush proves nothing.
         self.refresh().await.map(drop)
     }

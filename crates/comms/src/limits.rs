@@ -49,13 +49,15 @@ pub(crate) const ENTITIES_AT_ONCE: usize = 64;
 
 /// How often a command is tried whose handler fails or panics, before it becomes a dead letter.
 pub(crate) const TRIES_MAX: u32 = 5;
-/// How often a command may be delivered whatever its handler says: it bounds retries that a handler asks for,
-/// and commands that take the process down with them.
+/// How often a command may be delivered, whatever its handler says and whatever failed: it bounds retries that a handler
+/// asks for, and commands that take the process down with them.
 pub(crate) const DELIVERIES_MAX: u32 = 1000;
 /// The pause before a failed command is tried again, doubled each time up to [`RETRY_PAUSE_MAX`].
 pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// See [`RETRY_PAUSE_MIN`].
 pub(crate) const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest pause that a listener can ask for: as long as the node lets a command's handler ask for.
+pub(crate) const PARKED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a message of a type that this process does not handle is left to other instances.
 pub(crate) const UNHANDLED_PAUSE: Duration = Duration::from_secs(30);
 

@@ -27,14 +27,32 @@ use crate::replies::{Replies, Token, Waiter};
 pub(crate) struct Publisher {
     ready: Mutex<Ready>,
     wake: Notify,
-    idle: Notify,
+    round_ended: Notify,
 }
 
+/// What is to be sent. It is sent in rounds: all lanes that are listed, with all that they hold when their turn comes, and
+/// then a flush of the socket. Locked while a lane's state is, never the other way round.
 #[derive(Debug, Default)]
 struct Ready {
     lanes: Vec<Arc<Lane>>,
-    /// Whether the sending task has taken lanes whose frames the socket has not taken yet.
-    sending: bool,
+    /// Rounds begun, and rounds whose frames the socket has taken.
+    begun: u64,
+    ended: u64,
+    /// Whether nothing will be sent any more.
+    closed: bool,
+}
+
+impl Ready {
+    /// Begins a round, if there is anything to send.
+    fn begin(&mut self, batch: &mut Vec<Arc<Lane>>) {
+        std::mem::swap(batch, &mut self.lanes);
+        self.begun += u64::from(!batch.is_empty());
+    }
+
+    /// The round with whose end everything that was put in line before now has left.
+    fn last_round(&self) -> u64 {
+        self.begun + u64::from(!self.lanes.is_empty())
+    }
 }
 
 /// Messages for one subject.
@@ -167,9 +185,8 @@ impl Publisher {
                     if state.open.is_full() {
                         state.close_open();
                     }
-                    let list = !std::mem::replace(&mut state.listed, true);
-                    drop(state);
-                    if list {
+                    if !std::mem::replace(&mut state.listed, true) {
+                        // Before the lane is let go: who finds it listed may count on the round that it is listed for.
                         self.ready().lanes.push(Arc::clone(lane));
                         self.wake.notify_one();
                     }
@@ -181,17 +198,24 @@ impl Publisher {
         }
     }
 
-    /// Waits until the socket has taken everything that was put in line before.
-    pub(crate) async fn drained(&self) {
+    /// Waits until the socket has taken everything that was put in line before, however much is put in line meanwhile.
+    /// An error once the connection is closed and something was not taken.
+    pub(crate) async fn drained(&self) -> Result<()> {
+        let last_round = self.ready().last_round();
         loop {
-            let idle = self.idle.notified();
+            let round_ended = self.round_ended.notified();
             {
                 let ready = self.ready();
-                if ready.lanes.is_empty() && !ready.sending {
-                    return;
+                if ready.ended >= last_round {
+                    return Ok(());
+                }
+                if ready.closed {
+                    let message = "the connection was closed before everything had left";
+                    return Err(Error::new(ErrorKind::Unavailable, message).perhaps_done());
                 }
             }
-            idle.await;
+            // Registered before the rounds were looked at, so one that ends in between is not missed.
+            round_ended.await;
         }
     }
 
@@ -203,13 +227,8 @@ impl Publisher {
     pub(crate) async fn run(self: Arc<Self>, client: Client, replies: Arc<Replies>) {
         let mut batch = Vec::new();
         loop {
-            {
-                let mut ready = self.ready();
-                std::mem::swap(&mut batch, &mut ready.lanes);
-                ready.sending = !batch.is_empty();
-            }
+            self.ready().begin(&mut batch);
             if batch.is_empty() {
-                self.idle.notify_waiters();
                 self.wake.notified().await;
                 continue;
             }
@@ -228,7 +247,16 @@ impl Publisher {
                 }
             }
             // Back-pressure: the next frames gather until the socket has taken these.
-            if client.flush().await.is_err() {
+            let flushed = client.flush().await;
+            {
+                let mut ready = self.ready();
+                match flushed {
+                    Ok(()) => ready.ended = ready.begun,
+                    Err(_) => ready.closed = true,
+                }
+            }
+            self.round_ended.notify_waiters();
+            if flushed.is_err() {
                 return;
             }
         }
@@ -238,4 +266,116 @@ impl Publisher {
 /// Polls a future once.
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    /// How long what should happen soon may take.
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A connection to a server that takes everything and answers pings.
+    async fn client() -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.expect("the client connects");
+            let (read, mut write) = socket.split();
+            write.write_all(b"INFO {\"max_payload\":1048576}\r\n").await.expect("the client reads");
+            let mut lines = BufReader::new(read).split(b'\n');
+            while let Ok(Some(line)) = lines.next_segment().await {
+                if line.starts_with(b"PING") {
+                    write.write_all(b"PONG\r\n").await.expect("the client reads");
+                }
+            }
+        });
+        async_nats::connect(format!("nats://{address}")).await.expect("the server answers")
+    }
+
+    fn lane() -> Arc<Lane> {
+        Lane::new("library.command.a.B.desk".into(), "a.B".parse().expect("a name"))
+    }
+
+    fn running(client: &Client) -> Arc<Publisher> {
+        let publisher = Arc::new(Publisher::default());
+        tokio::spawn(Arc::clone(&publisher).run(client.clone(), Replies::new("_INBOX.desk.x.".to_owned())));
+        publisher
+    }
+
+    /// Lets every other task that is ready go first, and no further: the runtime's own way to yield waits for sockets too.
+    async fn turn() {
+        let mut waited = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn draining_ends_while_another_task_sends_without_a_pause() {
+        let client = client().await;
+        let (publisher, lane) = (running(&client), lane());
+        // It is never made to wait, and sends once whenever any other task has had its turn: so something is in line at
+        // each moment at which one could look.
+        let busy = tokio::spawn(tokio::task::unconstrained({
+            let (publisher, lane) = (Arc::clone(&publisher), Arc::clone(&lane));
+            async move {
+                while publisher.push(&lane, SOON, |out| out.push(1)).await.is_ok() {
+                    turn().await;
+                }
+            }
+        }));
+        for _ in 0..10 {
+            publisher.push(&lane, SOON, |out| out.push(1)).await.expect("there is room");
+            tokio::time::timeout(SOON, publisher.drained()).await.expect("it ends").expect("everything left");
+        }
+        assert!(!busy.is_finished());
+        busy.abort();
+    }
+
+    #[tokio::test]
+    async fn draining_ends_with_an_error_once_the_connection_is_closed() {
+        let client = client().await;
+        let (publisher, lane) = (running(&client), lane());
+        publisher.push(&lane, SOON, |out| out.push(1)).await.expect("there is room");
+        tokio::time::timeout(SOON, publisher.drained()).await.expect("it ends").expect("everything left");
+        client.drain().await.expect("the connection is open");
+        // What leaves before the connection has closed is still taken.
+        let closed = async {
+            loop {
+                publisher.push(&lane, SOON, |out| out.push(1)).await.expect("there is room");
+                if let Err(error) = publisher.drained().await {
+                    break error;
+                }
+            }
+        };
+        let error = tokio::time::timeout(SOON, closed).await.expect("it ends");
+        assert_eq!((error.kind(), error.may_have_happened()), (ErrorKind::Unavailable, true));
+        let again = tokio::time::timeout(SOON, publisher.drained()).await.expect("it ends");
+        assert_eq!(again.expect_err("it stays closed").kind(), ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn what_is_put_in_line_during_a_round_leaves_with_the_next() {
+        let (mut ready, mut batch) = (Ready::default(), Vec::new());
+        assert_eq!(ready.last_round(), 0, "nothing to wait for");
+        ready.lanes.push(lane());
+        assert_eq!(ready.last_round(), 1);
+        ready.begin(&mut batch);
+        assert_eq!(ready.last_round(), 1, "it is under way");
+        ready.lanes.push(lane());
+        assert_eq!(ready.last_round(), 2);
+        batch.clear();
+        ready.begin(&mut batch);
+        batch.clear();
+        ready.begin(&mut batch);
+        assert_eq!(ready.begun, 2, "a round with nothing to send is none");
+    }
 }

@@ -108,7 +108,9 @@ impl Service {
     /// Listens to the events of one type, from where this service stopped listening.
     ///
     /// `Ok` acknowledges. An error is a retry with back-off; later events of the same entity wait meanwhile, so that this
-    /// instance listens to each entity in order. Several instances share the events.
+    /// instance listens to each entity in order. Other entities go on, until as many events as the node gives a service
+    /// without an acknowledgement (1024) wait behind entities that fail: then nothing new is heard. Several instances share
+    /// the events.
     pub fn listen<E, F, Fut>(mut self, handler: F) -> Self
     where
         E: Event,
@@ -178,7 +180,7 @@ impl Service {
                 for (arrival, log) in std::iter::once(here).chain(elsewhere) {
                     let intake = intake(&comms, arrival, "events", ENTITIES_AT_ONCE, &stop).await?;
                     let handlers = Arc::clone(&handlers);
-                    let events = Arc::new(Events { comms: comms.clone(), handlers, log, stop: stop.clone() });
+                    let events = Arc::new(Events { comms: comms.clone(), handlers, log });
                     loops.spawn(intake.run(events::line, move |work| Arc::clone(&events).handle(work)));
                 }
             }

@@ -61,4 +61,7 @@ pub struct Committed {
     pub failed: u32,
     /// What is in the log of it.
     pub events: Vec<AppendedEvent>,
+    /// How many tries of it failed before, as far as the node remembers.
+    #[serde(default)]
+    pub failed: u32,
 }

@@ -4,6 +4,10 @@
 //! to. A command that was delivered before may have been committed before: then it is asked first, and the handler does
 //! not run again. A door that does not answer is asked until it does, while the intake keeps the lease: the commit has the
 //! same ids each time, so it counts once.
+//!
+//! A command is given up after some tries that failed, not after some deliveries: it is delivered again too when a server
+//! restarts, a lease is lost or an instance stops, and none of that is the handler's failure. Only the node knows how many
+//! failed, wherever they did; it says so when it is asked whether a command has ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use super::delivery;
 use super::dropped::Why;
 use super::gate::stored_fits;
 use super::handler::CommandHandler;
-use super::intake::Work;
+use super::intake::{Next, Work};
 use crate::commit::Emitted;
 use crate::comms::Comms;
 use crate::context::{Cause, CommandContext};
@@ -50,13 +54,19 @@ struct Delivered {
 }
 
 impl Commands {
-    /// One delivery, from its arrival to its acknowledgement.
-    pub(crate) async fn handle(self: Arc<Self>, work: Work) {
-        let Some(delivered) = self.read(&work).await else { return };
+    /// One delivery, from its arrival to its acknowledgement. What is to be tried again is kept by the server meanwhile.
+    pub(crate) async fn handle(self: Arc<Self>, work: Work) -> Next {
+        self.answer_for(&work).await;
+        Next::Done
+    }
+
+    async fn answer_for(&self, work: &Work) {
+        let Some(delivered) = self.read(work).await else { return };
         let (id, type_name) = (delivered.msg.id, delivered.type_name.clone());
-        let completed = self.complete(&work, delivered).await;
+        let Some(try_number) = self.try_number(work, &delivered).await else { return };
+        let completed = self.complete(work, delivered, try_number).await;
         let Some((completion, events)) = completed else { return };
-        if let Err(error) = self.commit(&work, &type_name, id, completion, events).await {
+        if let Err(error) = self.commit(work, &type_name, id, completion, events, try_number).await {
             // The command comes again when its lease ends, to whichever instance is there then.
             tracing::warn!(command = %id, %type_name, error = chain(&error), "a command's end could not be told to the node");
         }
@@ -106,22 +116,32 @@ impl Commands {
         Ok((msg, type_name, sender))
     }
 
-    /// What the node is to be told, unless it knows already.
-    async fn complete(&self, work: &Work, delivered: Delivered) -> Option<(Completion, Vec<Draft>)> {
-        let Delivered { msg, type_name, handler, cause } = delivered;
-        let tries = work.delivery.tries;
-        if tries > 1 {
-            match self.commit(work, &type_name, msg.id, Completion::Check, Vec::new()).await {
-                Ok(Committed { already: true, .. }) => return None,
-                Ok(Committed { already: false, .. }) => {}
-                Err(error) => {
-                    tracing::warn!(command = %msg.id, error = chain(&error), "whether a command ended already is not known");
-                    return None;
-                }
+    /// Which try of the command this is; `None` if it ended already, or if the node does not say.
+    async fn try_number(&self, work: &Work, delivered: &Delivered) -> Option<u32> {
+        if work.delivery.tries <= 1 {
+            return Some(1);
+        }
+        let (id, type_name) = (delivered.msg.id, &delivered.type_name);
+        match self.commit(work, type_name, id, Completion::Check, Vec::new(), 1).await {
+            Ok(committed) => next_try(&committed),
+            Err(error) => {
+                tracing::warn!(command = %id, error = chain(&error), "whether a command ended already is not known");
+                None
             }
         }
-        if tries > DELIVERIES_MAX {
-            let reason = format!("delivered {tries} times without an end");
+    }
+
+    /// What the node is to be told.
+    async fn complete(
+        &self,
+        work: &Work,
+        delivered: Delivered,
+        try_number: u32,
+    ) -> Option<(Completion, Vec<Draft>)> {
+        let Delivered { msg, handler, cause, .. } = delivered;
+        let deliveries = work.delivery.tries;
+        if deliveries > DELIVERIES_MAX {
+            let reason = format!("delivered {deliveries} times without an end");
             return Some((Completion::Dead { reason }, Vec::new()));
         }
         if msg.hop.deadline.is_some_and(|deadline| deadline < ids::now()) {
@@ -138,7 +158,7 @@ impl Commands {
         };
         Some(match outcome {
             Ok(events) => (Completion::Done, events),
-            Err(failure) => (completion(&failure, tries), Vec::new()),
+            Err(failure) => (completion(&failure, try_number), Vec::new()),
         })
     }
 
@@ -166,6 +186,7 @@ impl Commands {
         command: MsgId,
         completion: Completion,
         events: Vec<Draft>,
+        try_number: u32,
     ) -> Result<Committed> {
         let mut commit = DoorCommit { command, delivery: String::new(), completion, events };
         loop {
@@ -188,25 +209,31 @@ impl Commands {
                 _ => Failure::bury(chain(&error)),
             };
             tracing::warn!(%command, %type_name, reason = failure.reason(), "the node refuses what a handler caused");
-            commit.completion = completion_of_refused(&failure, work.delivery.tries);
+            commit.completion = completion_of_refused(&failure, try_number);
             commit.events.clear();
         }
     }
 }
 
+/// Which try comes next of a command that has not ended.
+fn next_try(committed: &Committed) -> Option<u32> {
+    (!committed.already).then(|| committed.failed.saturating_add(1))
+}
+
 /// A conflict is contention, not a mistake of the handler: it is tried again more often than a failure.
-fn completion_of_refused(failure: &Failure, tries: u32) -> Completion {
+fn completion_of_refused(failure: &Failure, try_number: u32) -> Completion {
     match failure.decision {
-        Decision::Again => retry(back_off(tries), failure.reason()),
-        Decision::After(_) | Decision::Reject | Decision::Bury => completion(failure, tries),
+        Decision::Again => retry(back_off(try_number), failure.reason()),
+        Decision::After(_) | Decision::Reject | Decision::Bury => completion(failure, try_number),
     }
 }
 
-fn completion(failure: &Failure, tries: u32) -> Completion {
+/// What becomes of a command whose `try_number` failed; the first is number 1.
+fn completion(failure: &Failure, try_number: u32) -> Completion {
     let reason = failure.reason().to_owned();
     match failure.decision {
-        Decision::Again if tries >= TRIES_MAX => Completion::Dead { reason },
-        Decision::Again => retry(back_off(tries), &reason),
+        Decision::Again if try_number >= TRIES_MAX => Completion::Dead { reason },
+        Decision::Again => retry(back_off(try_number), &reason),
         Decision::After(wait) => retry(wait, &reason),
         Decision::Reject => Completion::Reject { reason },
         Decision::Bury => Completion::Dead { reason },
@@ -218,9 +245,9 @@ fn retry(wait: Duration, reason: &str) -> Completion {
     Completion::Retry { after_ms, reason: reason.to_owned() }
 }
 
-/// The pause after the `tries`-th try.
-pub(crate) fn back_off(tries: u32) -> Duration {
-    RETRY_PAUSE_MIN.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(RETRY_PAUSE_MAX)
+/// The pause after a try; the first is number 1.
+pub(crate) fn back_off(try_number: u32) -> Duration {
+    RETRY_PAUSE_MIN.saturating_mul(1 << try_number.saturating_sub(1).min(16)).min(RETRY_PAUSE_MAX)
 }
 
 /// The messages of the events that a command caused: with ids that derive from it, and in its conversation.
@@ -257,6 +284,23 @@ mod tests {
         assert!(matches!(completion(&failure, 1), Completion::Retry { after_ms: 200, .. }));
         assert!(matches!(completion(&failure, TRIES_MAX - 1), Completion::Retry { .. }));
         assert!(matches!(completion(&failure, TRIES_MAX), Completion::Dead { .. }));
+    }
+
+    #[test]
+    fn tries_are_counted_by_failures_and_not_by_deliveries() {
+        let after = |failed: u32| {
+            let open = Committed { already: false, events: Vec::new(), failed };
+            completion(&Failure::again("the shelf is locked"), next_try(&open).expect("it has not ended"))
+        };
+        // However often it was delivered: nothing has failed before.
+        let first = u64::try_from(RETRY_PAUSE_MIN.as_millis()).expect("short");
+        assert!(matches!(after(0), Completion::Retry { after_ms, .. } if after_ms == first));
+        assert!(matches!(after(1), Completion::Retry { after_ms, .. } if after_ms == 2 * first));
+        assert!(matches!(after(TRIES_MAX - 2), Completion::Retry { .. }));
+        assert!(matches!(after(TRIES_MAX - 1), Completion::Dead { .. }));
+        assert!(matches!(after(u32::MAX), Completion::Dead { .. }));
+        let ended = Committed { already: true, events: Vec::new(), failed: 1 };
+        assert_eq!(next_try(&ended), None, "the handler does not run again");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! wait go on beside the next, up to a bound. A handler that fails is logged: there is nobody to tell.
 
 use async_nats::{Message, Subscriber};
-use comms_msg::{DomainContent, EntityId, Metadata, Msg, MsgId, Timestamp, wire};
+use comms_msg::{DomainContent, EntityId, Metadata, Msg, MsgId, Timestamp, TypeName, wire};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -127,8 +127,8 @@ impl Direct {
     }
 }
 
-/// Appends what a direct command caused: the events of each entity together, entity by entity. Nobody keeps the command, so
-/// nobody tries again what fails.
+/// Appends what a direct command caused: entity by entity, the events of each in order. Nobody keeps the command, so nobody
+/// tries again what fails: what follows it of this entity, and entities after it, are not appended either.
 async fn store(cx: &CommandContext, command: MsgId, commit: Commit) -> Result<()> {
     let (comms, metadata) = (cx.comms(), cx.metadata());
     let mut rest = events(comms, command, metadata, commit).await?;
@@ -149,10 +149,12 @@ async fn events(comms: &Comms, command: MsgId, metadata: &Metadata, commit: Comm
     Ok(events)
 }
 
+/// Appends events of one entity. Those of one type that follow each other go together; another type has another door, which
+/// they go through after the door before it has answered.
 async fn append(comms: &Comms, events: Vec<Msg>) -> Result<()> {
     let mut pending = events.into_iter().peekable();
     while let Some(first) = pending.next() {
-        let Some(type_name) = first.content.as_ref().map(|content| content.type_name().clone()) else {
+        let Some(type_name) = type_of(&first).cloned() else {
             return Ok(());
         };
         let mut frame = wire::Frame::new();
@@ -160,12 +162,14 @@ async fn append(comms: &Comms, events: Vec<Msg>) -> Result<()> {
             publish::hand_in(comms, type_name, first.to_wire()?, DOOR_WITHIN).await?;
             continue;
         }
-        while pending.peek().is_some_and(|next| frame.push(next)) {
-            pending.next();
-        }
+        while pending.next_if(|next| type_of(next) == Some(&type_name) && frame.push(next)).is_some() {}
         publish::hand_in(comms, type_name, frame.finish(), DOOR_WITHIN).await?;
     }
     Ok(())
+}
+
+fn type_of(msg: &Msg) -> Option<&TypeName> {
+    msg.content.as_ref().map(DomainContent::type_name)
 }
 
 fn entity(msg: &Msg) -> Option<&EntityId> {

@@ -1,21 +1,22 @@
 //! Events that are listened to: each is acknowledged when its handler is done with it.
 //!
 //! A handler that fails is tried again with back-off, for as long as it takes, in this process: events of the same
-//! entity wait behind, so that they are listened to in order; other entities go on. How many wait is bounded by what
-//! the server pushes.
+//! entity wait behind, so that they are listened to in order; other entities go on, since one that waits takes no place
+//! among those listened to at the same time. What is bounded is how many events can wait: what the server pushes to the
+//! service without an acknowledgement (1024, `max_ack_pending`), all its instances together. Once so many stand behind
+//! entities that fail, nothing new is heard until one of them succeeds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_nats::Message;
 use comms_msg::{Subject, TypeName, wire};
-use tokio_util::sync::CancellationToken;
 
 use super::commands::back_off;
 use super::delivery;
 use super::dropped::Why;
 use super::handler::EventHandler;
-use super::intake::Work;
+use super::intake::{Next, Work};
 use crate::comms::Comms;
 use crate::context::{Cause, EventContext};
 use crate::failure::Decision;
@@ -30,7 +31,6 @@ pub(crate) struct Events {
     pub(crate) handlers: Arc<HashMap<TypeName, Option<EventHandler>>>,
     /// The incarnation of the log.
     pub(crate) log: Arc<str>,
-    pub(crate) stop: CancellationToken,
 }
 
 /// The line of an event: its entity.
@@ -42,66 +42,49 @@ pub(crate) fn line(message: &Message) -> Option<Box<str>> {
 }
 
 impl Events {
-    /// One event, from its arrival to its acknowledgement.
-    pub(crate) async fn handle(self: Arc<Self>, work: Work) {
+    /// One try of one event: it is acknowledged, or given back, or to be tried again here.
+    pub(crate) async fn handle(self: Arc<Self>, work: Work) -> Next {
         let client = self.comms.client();
-        let unread = match read(&work.message, &self.log, work.delivery.stream_sequence) {
-            Ok(unread) => unread,
+        let (event, type_name) = match read(&work.message, &self.log, work.delivery.stream_sequence) {
+            Ok(read) => read,
             Err(why) => {
                 // It will not become an event by coming again.
                 self.comms.drops().count(why, &work.message.subject);
                 work.lease.tell(client, delivery::ACK).await;
-                return;
+                return Next::Done;
             }
         };
-        let type_name = unread.1;
         let handler = match self.handlers.get(&type_name) {
             Some(Some(handler)) => handler,
             Some(None) => {
                 work.lease.tell(client, delivery::ACK).await;
-                return;
+                return Next::Done;
             }
             None => {
                 tracing::warn!(%type_name, "nobody listens to this type here; left to other instances. To let it pass: .ignore::<…>()");
                 work.lease.tell(client, delivery::later(UNHANDLED_PAUSE)).await;
-                return;
+                return Next::Done;
             }
         };
-        let mut tries = work.delivery.tries;
-        loop {
-            // Read anew each time: what was handed over is gone, and nothing is copied by it.
-            let Ok((event, _)) = read(&work.message, &self.log, work.delivery.stream_sequence) else {
-                return;
-            };
-            let cause = Cause::new(
-                self.comms.clone(),
-                event.msg.id,
-                event.msg.metadata.clone(),
-                event.msg.metadata.sender.clone(),
-                None,
-                tries,
-            );
-            let Err(failure) = handler.run(event, EventContext::new(cause)).await else {
-                work.lease.tell(client, delivery::ACK).await;
-                return;
-            };
-            let pause = match failure.decision {
-                Decision::After(pause) => pause,
-                Decision::Again | Decision::Reject | Decision::Bury => back_off(tries),
-            };
-            tracing::warn!(
-                event = %unread.0.msg.id, %type_name, entity = %unread.0.entity, tries,
-                reason = failure.reason(), "a listener failed; this entity waits"
-            );
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.stop.cancelled() => {
-                    work.lease.tell(client, delivery::NOW).await;
-                    return;
-                }
-            }
-            tries = tries.saturating_add(1);
-        }
+        let (id, entity) = (event.msg.id, event.entity.clone());
+        let tries = work.delivery.tries.saturating_add(work.again);
+        let metadata = event.msg.metadata.clone();
+        let sender = metadata.sender.clone();
+        let cause = Cause::new(self.comms.clone(), id, metadata, sender, None, tries);
+        let Err(failure) = handler.run(event, EventContext::new(cause)).await else {
+            work.lease.tell(client, delivery::ACK).await;
+            return Next::Done;
+        };
+        let pause = match failure.decision {
+            Decision::After(pause) => pause,
+            // By what failed here: an event also comes again because a server or an instance stopped.
+            Decision::Again | Decision::Reject | Decision::Bury => back_off(work.again.saturating_add(1)),
+        };
+        tracing::warn!(
+            event = %id, %type_name, %entity, tries, reason = failure.reason(),
+            "a listener failed; this entity waits"
+        );
+        Next::After(pause, Box::new(work))
     }
 }
 
