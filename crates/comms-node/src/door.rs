@@ -26,8 +26,8 @@ use comms_domain::Layout;
 use comms_msg::door::{HelloAsk, ListenAsk, Refusal, RefusalKind};
 use comms_msg::{Door, ServiceName, Subject};
 use comms_store::Blocks;
-use futures::StreamExt;
-use tokio::sync::Semaphore;
+use futures::{Stream, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -108,12 +108,12 @@ impl Doors {
         let room = Arc::new(Semaphore::new(REQUESTS_MAX));
         let tasks = TaskTracker::new();
         loop {
-            let message = tokio::select! {
-                message = requests.next() => message,
+            let taken = tokio::select! {
+                biased;
                 () = stop.cancelled() => None,
+                taken = take(&mut requests, &room) => taken,
             };
-            let Some(message) = message else { break };
-            let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let Some((message, permit)) = taken else { break };
             let doors = self.clone();
             tasks.spawn(async move {
                 doors.answer(message).await;
@@ -176,5 +176,34 @@ impl Doors {
         };
         // An answer that cannot be sent is one that did not arrive: the sender's own deadline tells it so.
         let _ = self.services.publish(reply, payload).await;
+    }
+}
+
+/// The next request and its place in the room. It is taken only when there is a place for it, so that the wait for one
+/// can be broken off without losing a request.
+async fn take<T>(
+    requests: &mut (impl Stream<Item = T> + Unpin),
+    room: &Arc<Semaphore>,
+) -> Option<(T, OwnedSemaphorePermit)> {
+    let place = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+    requests.next().await.map(|request| (request, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_without_a_place_stays_where_it_is() {
+        let room = Arc::new(Semaphore::new(1));
+        let mut requests = stream::iter([1, 2]);
+        let (first, place) = take(&mut requests, &room).await.unwrap();
+        assert_eq!(first, 1);
+        assert!(take(&mut requests, &room).now_or_never().is_none());
+        drop(place);
+        assert_eq!(take(&mut requests, &room).await.unwrap().0, 2);
+        assert!(take(&mut requests, &room).await.is_none());
     }
 }
