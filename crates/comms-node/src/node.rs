@@ -5,6 +5,7 @@
 //! find it; doors and gateway take nothing new and end what they have; the log writes what it took; connections close;
 //! nats-server ends.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::gateway::{Admin, Gateway, Tokens};
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
-use crate::server::{Binary, Managed, Place, READY_WITHIN, ServerSpec};
+use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
 use crate::{Error, external, provision};
 
@@ -129,7 +130,7 @@ impl Node {
             node
         });
         if started.is_err()
-            && let Some(server) = server.and_then(Arc::into_inner)
+            && let Some(server) = server
         {
             server.stop(options.grace).await;
         }
@@ -191,7 +192,7 @@ impl Node {
         let back = Tasks::new();
         for (name, writer) in ["event log", "command queue"].into_iter().zip(writers) {
             let stop = back.token();
-            back.essential(name, writer.run(stop).map(Ok::<(), std::convert::Infallible>));
+            back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
         }
         let doors = Arc::new(Doors::new(
             current.clone(),
@@ -207,7 +208,7 @@ impl Node {
         administration.doors.set(doors.clone()).expect("the doors are opened once");
         let front = Tasks::new();
         let stop = front.token();
-        front.essential("doors", doors.serve(requests, stop).map(Ok::<(), std::convert::Infallible>));
+        front.essential("doors", doors.serve(requests, stop).map(Ok::<(), Infallible>));
         let stop = front.token();
         let admin = admin(&administration, &connections);
         front.essential(
@@ -224,8 +225,6 @@ impl Node {
             http: http.clone(),
             definition: domain.digest(),
         };
-        administration.held.announce(&file)?;
-        *administration.announced.lock().await = Some(file);
         let facts = match &connections.sys {
             Some(system) => Facts::ask(system).await.ok(),
             None => None,
@@ -241,7 +240,21 @@ impl Node {
             warnings: warnings(&domain, facts.as_ref()),
             domain: Arc::new(domain),
         };
-        Ok(Node { administration, server, connections, front, back, grace: options.grace, summary })
+        let node = Node { administration, server, connections, front, back, grace: options.grace, summary };
+        // All of it serves by now. Dropping the parts would not end what they have in hand.
+        if let Err(error) = node.announce(file).await {
+            node.shutdown().await;
+            return Err(error);
+        }
+        Ok(node)
+    }
+
+    /// Tells clients where the node is.
+    async fn announce(&self, file: NodeFile) -> Result<(), Error> {
+        let mut announced = self.administration.announced.lock().await;
+        self.administration.held.announce(&file)?;
+        *announced = Some(file);
+        Ok(())
     }
 
     /// What there is to know of the node as it started.
@@ -265,9 +278,9 @@ impl Node {
         let mut forced = self.front.stop(self.grace).await;
         forced.extend(self.back.stop(self.grace).await);
         self.connections.close().await;
-        drop(self.administration);
-        if let Some(server) = self.server.and_then(Arc::into_inner)
-            && server.stop(self.grace).await == crate::server::Ending::Killed
+        // Others may still hold it: a connection to the gateway that had to be ended by force, for one.
+        if let Some(server) = self.server
+            && server.stop(self.grace).await == Ending::Killed
         {
             forced.push("nats-server".to_owned());
         }
@@ -375,3 +388,6 @@ fn warnings(domain: &Domain, facts: Option<&Facts>) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests;

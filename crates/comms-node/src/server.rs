@@ -204,8 +204,8 @@ impl Managed {
         Err(failure)
     }
 
-    /// Ends the server: it is asked to, and killed when it has not ended within `grace`.
-    pub async fn stop(self, grace: Duration) -> Ending {
+    /// Ends the server: it is asked to, and killed when it has not ended within `grace`. Again, nothing happens.
+    pub async fn stop(&self, grace: Duration) -> Ending {
         // Nobody is to be told about the end of a connection that ends on purpose.
         if let Err(error) = self.system.drain().await {
             tracing::debug!(%error, "the system connection was gone already");
