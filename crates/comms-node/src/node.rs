@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use comms_domain::{Change, Domain, Layout, NodeId, Role, nats_conf};
+use comms_msg::door::{Refusal, RefusalKind};
 use comms_store::{Blocks, Grants};
 use futures::FutureExt;
 use serde_json::json;
@@ -30,7 +31,7 @@ use crate::gateway::{Admin, Gateway, Tokens};
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
-use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
+use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, RestartHint, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
 use crate::{Error, external, provision};
 
@@ -188,8 +189,16 @@ impl Node {
             command_stream: format!("COMMAND_{}", id.name),
             foreign_stream: (!id.peers().is_empty()).then(|| format!("FOREIGN_{}", id.name)),
         };
+        let hint = server.as_ref().map_or_else(RestartHint::external, |server| server.restart_hint());
         let (log, writers) = EventLog::open(connections.domain.clone(), names).await?;
         let back = Tasks::new();
+        if let Some(server) = server.clone() {
+            let stop = back.token();
+            back.essential("restarts of nats-server", async move {
+                server.heed(stop).await;
+                Ok::<(), Infallible>(())
+            });
+        }
         for (name, writer) in ["event log", "command queue"].into_iter().zip(writers) {
             let stop = back.token();
             back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
@@ -210,7 +219,7 @@ impl Node {
         let stop = front.token();
         front.essential("doors", doors.serve(requests, stop).map(Ok::<(), Infallible>));
         let stop = front.token();
-        let admin = admin(&administration, &connections);
+        let admin = admin(&administration, &connections, hint);
         front.essential(
             "gateway",
             Gateway::serve(current.clone(), access, blocks, tokens, admin, listener, async move {
@@ -352,7 +361,7 @@ fn content(folder: &Path, current: &Current) -> Result<(Blocks, Arc<Access>), Er
     Ok((blocks.clone(), Arc::new(Access::new(current.clone(), blocks, grants))))
 }
 
-fn admin(administration: &Arc<Administration>, connections: &Connections) -> Admin {
+fn admin(administration: &Arc<Administration>, connections: &Connections, hint: RestartHint) -> Admin {
     let (planning, applying, connections) =
         (administration.clone(), administration.clone(), connections.clone());
     Admin {
@@ -365,8 +374,15 @@ fn admin(administration: &Arc<Administration>, connections: &Connections) -> Adm
             async move { administration.apply(by, definition).await }.boxed()
         }),
         health: Box::new(move |()| {
-            let up = connections.are_up();
-            async move { Ok(json!({ "ok": up })) }.boxed()
+            let health = if hint.is_stalled() {
+                Err(Refusal::new(
+                    RefusalKind::Unavailable,
+                    "nats-server stores nothing; the node's log says more",
+                ))
+            } else {
+                Ok(json!({ "ok": connections.are_up() }))
+            };
+            async move { health }.boxed()
         }),
     }
 }

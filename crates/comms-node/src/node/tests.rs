@@ -1,4 +1,4 @@
-//! A whole node in this process: what is left of it after it failed or ended.
+//! A whole node in this process: what is left of it after it failed or ended, and what it does when its server is ill.
 
 use std::fs;
 
@@ -7,7 +7,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::fixture::{self, LIBRARY, any_port};
+use crate::connections::{self, Lifetime};
+use crate::fixture::{self, LIBRARY, any_port, wait_until};
+use crate::secret::SecretText;
 
 /// What nats-server logs last when it ends in order.
 const ENDED_IN_ORDER: &str = "Server Exiting..";
@@ -82,4 +84,35 @@ async fn a_connection_that_does_not_end_does_not_keep_the_server_from_ending_in_
     forced.dedup();
     assert_eq!(forced, ["gateway"]);
     assert!(server_log(&home).contains(ENDED_IN_ORDER), "{}", server_log(&home));
+}
+
+#[tokio::test]
+async fn a_server_that_stores_nothing_is_started_again_and_the_node_answers() {
+    let home = home();
+    let node = Node::start(options(&home)).await.unwrap();
+    let server = node.server.clone().unwrap();
+    let (pid, url) = (server.pid(), server.url());
+    let hint = server.restart_hint();
+    hint.stalled("a test says so");
+    assert!(health(&node).await.starts_with("HTTP/1.1 503"), "until something is stored");
+    wait_until("another server runs", || server.pid().is_some_and(|now| Some(now) != pid)).await;
+    assert_eq!(server.url(), url);
+    assert!(server_log(&home).contains(ENDED_IN_ORDER), "{}", server_log(&home));
+
+    let seed = fs::read_to_string(home.path().join(".comms/credentials/desk.nk")).unwrap().trim().to_owned();
+    let desk = connections::options(&SecretText::new(seed), "_INBOX.desk", "test", Lifetime::Lasting);
+    let desk = desk.retry_on_initial_connect().connect(&url).await.unwrap();
+    let hello = async {
+        loop {
+            // Nobody answers before the node is connected again.
+            if let Ok(hello) = desk.request("library.door.hello.desk", "{}".into()).await {
+                break hello;
+            }
+        }
+    };
+    let hello = tokio::time::timeout(READY_WITHIN, hello).await.unwrap();
+    assert!(String::from_utf8_lossy(&hello.payload).contains("\"library\""), "{hello:?}");
+    hint.recovered();
+    assert!(health(&node).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(node.shutdown().await, [""; 0]);
 }
