@@ -26,8 +26,8 @@ use comms_domain::Layout;
 use comms_msg::door::{HelloAsk, ListenAsk, Refusal, RefusalKind};
 use comms_msg::{Door, ServiceName, Subject};
 use comms_store::Blocks;
-use futures::StreamExt;
-use tokio::sync::Semaphore;
+use futures::{Stream, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -115,13 +115,15 @@ impl Doors {
         let waits = Arc::new(Semaphore::new(OUTCOME_WAITERS_MAX));
         let tasks = TaskTracker::new();
         loop {
-            let message = tokio::select! {
-                message = requests.next() => message,
+            let taken = tokio::select! {
+                biased;
                 () = stop.cancelled() => None,
+                taken = take(&mut requests, &room) => taken,
             };
-            let Some(message) = message else { break };
+            let Some((message, permit)) = taken else { break };
             let doors = self.clone();
             if is_wait(&message.subject) {
+                drop(permit);
                 let Ok(permit) = waits.clone().try_acquire_owned() else {
                     self.too_many_wait(message).await;
                     continue;
@@ -137,10 +139,6 @@ impl Doors {
                 });
                 continue;
             }
-            let permit = tokio::select! {
-                permit = room.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
-                () = stop.cancelled() => break,
-            };
             tasks.spawn(async move {
                 doors.answer(message).await;
                 drop(permit);
@@ -216,4 +214,33 @@ impl Doors {
 /// Whether a request is one that waits: `{domain}.door.outcome.…`.
 fn is_wait(subject: &str) -> bool {
     subject.split('.').nth(2) == Some("outcome")
+}
+
+/// The next request and its place in the room. It is taken only when there is a place for it, so that the wait for one
+/// can be broken off without losing a request.
+async fn take<T>(
+    requests: &mut (impl Stream<Item = T> + Unpin),
+    room: &Arc<Semaphore>,
+) -> Option<(T, OwnedSemaphorePermit)> {
+    let place = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+    requests.next().await.map(|request| (request, place))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_without_a_place_stays_where_it_is() {
+        let room = Arc::new(Semaphore::new(1));
+        let mut requests = stream::iter([1, 2]);
+        let (first, place) = take(&mut requests, &room).await.unwrap();
+        assert_eq!(first, 1);
+        assert!(take(&mut requests, &room).now_or_never().is_none());
+        drop(place);
+        assert_eq!(take(&mut requests, &room).await.unwrap().0, 2);
+        assert!(take(&mut requests, &room).await.is_none());
+    }
 }

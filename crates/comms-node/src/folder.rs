@@ -6,12 +6,13 @@
 //!
 //! What the files mean is not known here, except for `node.json`, by which clients find the node.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use comms_domain::NodeName;
+use comms_store::make_folder;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -290,11 +291,10 @@ fn read_bounded(file: &mut File) -> io::Result<String> {
 }
 
 /// Makes a folder for the owner alone, with those above it; an existing one is closed to others.
+///
+/// Its entry in the folder above is durable afterwards: a file that was synced in it would be lost with the folder.
 pub(crate) fn make_private(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(PRIVATE_FOLDER)
-        .create(path)
+    make_folder(path, PRIVATE_FOLDER)
         .and_then(|()| fs::set_permissions(path, Permissions::from_mode(PRIVATE_FOLDER)))
         .map_err(|source| file_error("make", path, source))
 }

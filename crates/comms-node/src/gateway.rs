@@ -8,7 +8,7 @@
 //! | `GET`, `HEAD /content/{cid}` | the bytes, or one `Range` of them |
 //! | `GET /content/{cid}?format=car` or `raw` | the blocks that prove them; the one block |
 //! | `POST /domain/plan`, `POST /domain/apply` | what a definition would change; puts it in force |
-//! | `GET /health` | how the node is; the one path without a token |
+//! | `GET /health` | how the node is, 503 while nothing can be stored; the one path without a token |
 //!
 //! Every other answer than a success is `{"error": Refusal}`, from `error`. Who may read what is decided by
 //! [`Access`]; what is done about definitions and health is given as [`Admin`]. Everything streams, in constant

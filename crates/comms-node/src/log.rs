@@ -38,6 +38,7 @@ use self::pending::{Pending, PendingCommand};
 use self::settling::Unsettled;
 use crate::Error;
 use crate::clock::now_ms;
+use crate::server::RestartHint;
 
 /// Callers that may wait for outcomes at once: some 4 KiB each.
 pub(crate) const OUTCOME_WAITERS_MAX: usize = 16_384;
@@ -189,6 +190,7 @@ impl EventLog {
     pub(crate) async fn open(
         client: async_nats::Client,
         names: LogNames,
+        hint: RestartHint,
     ) -> Result<(EventLog, [Writer; 2], Subscriber), Error> {
         let context = jetstream::new(client.clone());
         let open = async |name: &str| {
@@ -210,9 +212,10 @@ impl EventLog {
             None => None,
         };
         let (queue, incarnation) = (incarnation(&commands), incarnation(&events));
-        let (event_appender, event_writer) = Appender::open(client.clone(), &names.event_stream).await?;
+        let (event_appender, event_writer) =
+            Appender::open(client.clone(), &names.event_stream, hint.clone()).await?;
         let (command_appender, command_writer) =
-            Appender::open(client.clone(), &names.command_stream).await?;
+            Appender::open(client.clone(), &names.command_stream, hint).await?;
         let memory = Memory { outcomes: recovered.outcomes, pending: recovered.pending, ..Memory::default() };
         let confirmations = client.new_inbox();
         let confirmed = client.subscribe(format!("{confirmations}.*")).await.map_err(|e| Error::Request {

@@ -5,12 +5,14 @@
 //! find it; doors and gateway take nothing new and end what they have; the log writes what it took; connections close;
 //! nats-server ends.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
 use comms_domain::{Change, Domain, Layout, NodeId, Role, nats_conf};
+use comms_msg::door::{Refusal, RefusalKind};
 use comms_store::{Blocks, Grants};
 use futures::FutureExt;
 use serde_json::json;
@@ -29,7 +31,7 @@ use crate::gateway::{Admin, Gateway, Tokens};
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
-use crate::server::{Binary, Managed, Place, READY_WITHIN, ServerSpec};
+use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, RestartHint, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
 use crate::{Error, external, provision};
 
@@ -129,7 +131,7 @@ impl Node {
             node
         });
         if started.is_err()
-            && let Some(server) = server.and_then(Arc::into_inner)
+            && let Some(server) = server
         {
             server.stop(options.grace).await;
         }
@@ -187,11 +189,20 @@ impl Node {
             command_stream: format!("COMMAND_{}", id.name),
             foreign_stream: (!id.peers().is_empty()).then(|| format!("FOREIGN_{}", id.name)),
         };
-        let (log, writers, confirmed) = EventLog::open(connections.domain.clone(), names).await?;
+        let hint = server.as_ref().map_or_else(RestartHint::external, |server| server.restart_hint());
+        let (log, writers, confirmed) =
+            EventLog::open(connections.domain.clone(), names, hint.clone()).await?;
         let back = Tasks::new();
+        if let Some(server) = server.clone() {
+            let stop = back.token();
+            back.essential("restarts of nats-server", async move {
+                server.heed(stop).await;
+                Ok::<(), Infallible>(())
+            });
+        }
         for (name, writer) in ["event log", "command queue"].into_iter().zip(writers) {
             let stop = back.token();
-            back.essential(name, writer.run(stop).map(Ok::<(), std::convert::Infallible>));
+            back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
         }
         let doors = Arc::new(Doors::new(
             current.clone(),
@@ -205,14 +216,14 @@ impl Node {
         ));
         let stop = back.token();
         let hearing = doors.clone().hear(confirmed, stop);
-        back.essential("settled commands", hearing.map(Ok::<(), std::convert::Infallible>));
+        back.essential("settled commands", hearing.map(Ok::<(), Infallible>));
         let requests = doors.open().await?;
         administration.doors.set(doors.clone()).expect("the doors are opened once");
         let front = Tasks::new();
         let stop = front.token();
-        front.essential("doors", doors.serve(requests, stop).map(Ok::<(), std::convert::Infallible>));
+        front.essential("doors", doors.serve(requests, stop).map(Ok::<(), Infallible>));
         let stop = front.token();
-        let admin = admin(&administration, &connections);
+        let admin = admin(&administration, &connections, hint);
         front.essential(
             "gateway",
             Gateway::serve(current.clone(), access, blocks, tokens, admin, listener, async move {
@@ -227,8 +238,6 @@ impl Node {
             http: http.clone(),
             definition: domain.digest(),
         };
-        administration.held.announce(&file)?;
-        *administration.announced.lock().await = Some(file);
         let facts = match &connections.sys {
             Some(system) => Facts::ask(system).await.ok(),
             None => None,
@@ -244,7 +253,21 @@ impl Node {
             warnings: warnings(&domain, facts.as_ref()),
             domain: Arc::new(domain),
         };
-        Ok(Node { administration, server, connections, front, back, grace: options.grace, summary })
+        let node = Node { administration, server, connections, front, back, grace: options.grace, summary };
+        // All of it serves by now. Dropping the parts would not end what they have in hand.
+        if let Err(error) = node.announce(file).await {
+            node.shutdown().await;
+            return Err(error);
+        }
+        Ok(node)
+    }
+
+    /// Tells clients where the node is.
+    async fn announce(&self, file: NodeFile) -> Result<(), Error> {
+        let mut announced = self.administration.announced.lock().await;
+        self.administration.held.announce(&file)?;
+        *announced = Some(file);
+        Ok(())
     }
 
     /// What there is to know of the node as it started.
@@ -268,9 +291,9 @@ impl Node {
         let mut forced = self.front.stop(self.grace).await;
         forced.extend(self.back.stop(self.grace).await);
         self.connections.close().await;
-        drop(self.administration);
-        if let Some(server) = self.server.and_then(Arc::into_inner)
-            && server.stop(self.grace).await == crate::server::Ending::Killed
+        // Others may still hold it: a connection to the gateway that had to be ended by force, for one.
+        if let Some(server) = self.server
+            && server.stop(self.grace).await == Ending::Killed
         {
             forced.push("nats-server".to_owned());
         }
@@ -342,7 +365,7 @@ fn content(folder: &Path, current: &Current) -> Result<(Blocks, Arc<Access>), Er
     Ok((blocks.clone(), Arc::new(Access::new(current.clone(), blocks, grants))))
 }
 
-fn admin(administration: &Arc<Administration>, connections: &Connections) -> Admin {
+fn admin(administration: &Arc<Administration>, connections: &Connections, hint: RestartHint) -> Admin {
     let (planning, applying, connections) =
         (administration.clone(), administration.clone(), connections.clone());
     Admin {
@@ -355,8 +378,15 @@ fn admin(administration: &Arc<Administration>, connections: &Connections) -> Adm
             async move { administration.apply(by, definition).await }.boxed()
         }),
         health: Box::new(move |()| {
-            let up = connections.are_up();
-            async move { Ok(json!({ "ok": up })) }.boxed()
+            let health = if hint.is_stalled() {
+                Err(Refusal::new(
+                    RefusalKind::Unavailable,
+                    "nats-server stores nothing; the node's log says more",
+                ))
+            } else {
+                Ok(json!({ "ok": connections.are_up() }))
+            };
+            async move { health }.boxed()
         }),
     }
 }
@@ -378,3 +408,6 @@ fn warnings(domain: &Domain, facts: Option<&Facts>) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,11 +107,15 @@ fn failed(doing: String, source: impl std::error::Error + Send + Sync + 'static)
 
 #[cfg(test)]
 mod tests {
-    use comms_domain::Account;
+    use std::time::Duration;
+
+    use async_nats::{Message, Subscriber};
+    use comms_domain::{Account, Purpose};
 
     use super::*;
     use crate::connections::Connections;
     use crate::fixture::{Fixture, LIBRARY};
+    use crate::log::delivery::DeliverySubject;
 
     async fn context(fixture: &Fixture, url: &str) -> jetstream::Context {
         let connections = Connections::open(&[url.to_owned()], &fixture.keys()).await.unwrap();
@@ -208,7 +212,7 @@ mod tests {
         let (add, mv) = ("\"documents.AddDocument\"", "\"documents.Move\"");
         let one = fixture.layout_of(&toml(add, mv));
         apply(&jetstream, &one).await.unwrap();
-        jetstream.publish("library.command.documents.Move.desk", "x".into()).await.unwrap().await.unwrap();
+        store(&jetstream, "library.command.documents.Move.desk").await;
 
         let swapped = fixture.layout_of(&toml(mv, add));
         let report = apply(&jetstream, &swapped).await.unwrap();
@@ -224,6 +228,96 @@ mod tests {
         assert_eq!((report.updated.len(), report.removed.len()), (1, 1), "{report:?}");
         let commands = gathered.streams.iter().find(|stream| stream.name.starts_with("COMMAND")).unwrap();
         assert_eq!(jetstream.get_stream(&commands.name).await.unwrap().cached_info().state.messages, 1);
+        let first = Purpose::Command("first".parse().unwrap());
+        let moved = next(&mut deliveries(&jetstream, &gathered, &first).await).await;
+        assert_eq!(moved.subject.as_str(), "library.command.documents.Move.desk");
+    }
+
+    /// Long enough for any delivery.
+    const SOON: Duration = Duration::from_secs(20);
+
+    async fn store(jetstream: &jetstream::Context, subject: &'static str) {
+        jetstream.publish(subject, "x".into()).await.unwrap().await.unwrap();
+    }
+
+    /// What the layout delivers for that purpose.
+    async fn deliveries(jetstream: &jetstream::Context, layout: &Layout, purpose: &Purpose) -> Subscriber {
+        let consumer = layout.consumers.iter().find(|consumer| consumer.purpose == *purpose).unwrap();
+        let group = consumer.deliver_group.clone().unwrap();
+        jetstream.client().queue_subscribe(consumer.deliver_subject.clone(), group).await.unwrap()
+    }
+
+    async fn next(deliveries: &mut Subscriber) -> Message {
+        tokio::time::timeout(SOON, deliveries.next()).await.expect("a delivery comes").unwrap()
+    }
+
+    /// Acknowledges, and returns when the server has taken it.
+    async fn acknowledge(jetstream: &jetstream::Context, message: Message) {
+        jetstream.client().request(message.reply.unwrap(), "".into()).await.unwrap();
+    }
+
+    /// The server leaves a consumer where it is when it is given another subject.
+    #[tokio::test]
+    async fn a_command_that_waits_is_delivered_to_the_service_that_gains_it() {
+        let fixture = Fixture::new();
+        let server = fixture.serve().await;
+        let jetstream = context(&fixture, &server.url()).await;
+        let definition = |archive: &str, other: &str| {
+            let archive = format!("handles = [\"documents.AddDocument\", \"documents.Ping\"{archive}]");
+            format!(
+                "{LIBRARY}\n[command.\"documents.Move\"]\ndelivery = \"durable\"\n[service.other]\n{other}\n"
+            )
+            .replace("handles = [\"documents.AddDocument\", \"documents.Ping\"]", &archive)
+        };
+        let before = fixture.layout_of(&definition("", "handles = [\"documents.Move\"]"));
+        apply(&jetstream, &before).await.unwrap();
+        store(&jetstream, "library.command.documents.Move.desk").await;
+        store(&jetstream, "library.command.documents.AddDocument.desk").await;
+        // The place of the consumer is now behind the command that waits for another service.
+        let archive = Purpose::Command("archive".parse().unwrap());
+        let mut delivered = deliveries(&jetstream, &before, &archive).await;
+        let add = next(&mut delivered).await;
+        assert_eq!(add.subject.as_str(), "library.command.documents.AddDocument.desk");
+        acknowledge(&jetstream, add).await;
+
+        let after = fixture.layout_of(&definition(", \"documents.Move\"", ""));
+        let report = apply(&jetstream, &after).await.unwrap();
+        assert_eq!((report.updated.len(), report.removed.len()), (1, 1), "{report:?}");
+        let moved = next(&mut delivered).await;
+        assert_eq!(moved.subject.as_str(), "library.command.documents.Move.desk");
+        acknowledge(&jetstream, moved).await;
+        assert!(apply(&jetstream, &after).await.unwrap().is_unchanged());
+    }
+
+    /// What a service heard before is not told to it again because it observes one more type.
+    #[tokio::test]
+    async fn a_type_that_is_observed_later_is_heard_from_there_on() {
+        let fixture = Fixture::new();
+        let server = fixture.serve().await;
+        let jetstream = context(&fixture, &server.url()).await;
+        let definition = |observes: &str| {
+            format!("{LIBRARY}\n[event.\"documents.DocumentMoved\"]\nentity = \"document\"\n")
+                .replace("emits = [", "emits = [\"documents.DocumentMoved\", ")
+                .replace("observes = [", &format!("observes = [{observes}"))
+        };
+        let (added, moved) =
+            ("library.event.documents.x.DocumentAdded", "library.event.documents.x.DocumentMoved");
+        let narrow = fixture.layout_of(&definition(""));
+        apply(&jetstream, &narrow).await.unwrap();
+        let indexer = Purpose::Event("indexer".parse().unwrap());
+        let mut delivered = deliveries(&jetstream, &narrow, &indexer).await;
+        store(&jetstream, moved).await;
+        store(&jetstream, added).await;
+        let heard = next(&mut delivered).await;
+        assert_eq!(heard.subject.as_str(), added);
+        acknowledge(&jetstream, heard).await;
+
+        apply(&jetstream, &fixture.layout_of(&definition("\"documents.DocumentMoved\", "))).await.unwrap();
+        store(&jetstream, moved).await;
+        let heard = next(&mut delivered).await;
+        assert_eq!(heard.subject.as_str(), moved);
+        let sequence = DeliverySubject::parse(heard.reply.as_ref().unwrap()).unwrap().stream_sequence;
+        assert_eq!(sequence, 3, "not the one from before");
     }
 
     #[tokio::test]

@@ -2,8 +2,9 @@
 //!
 //! [`Managed::start`] returns when the server answers as the one that was configured: the node's user of the system
 //! account has connected and the server has told its configuration's digest. From then on a server that dies is
-//! started again, with growing pauses, on the same port; [`Managed::state`] shows what is going on. It ends with
-//! [`Managed::stop`], when the value is dropped, or with the node ([`crate::guard`]).
+//! started again, with growing pauses, on the same port; [`Managed::state`] shows what is going on. One that runs and
+//! stores nothing is ended for that when a [`RestartHint`] says so. It ends with [`Managed::stop`], when the value is
+//! dropped, or with the node ([`crate::guard`]).
 //!
 //! The thread that starts the server also awaits it, because the kernel counts that thread as its parent. It is the
 //! one thing of the node that is not spawned through [`crate::tasks`].
@@ -12,6 +13,7 @@ mod binary;
 mod leash;
 mod leftover;
 mod place;
+mod restart_hint;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use comms_domain::Account;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::connections::{self, Lifetime};
 use crate::facts::Facts;
@@ -35,6 +38,7 @@ use crate::{Error, folder};
 pub use self::binary::{Binary, INSTALL, VERSION_MIN, Version};
 pub(crate) use self::leash::{Leash, Order};
 pub use self::place::Place;
+pub use self::restart_hint::RestartHint;
 use self::supervisor::{Launch, Supervisor};
 
 /// How long a server may take to come up: it reads its whole store first, which is slow when the store is large.
@@ -43,6 +47,8 @@ pub const READY_WITHIN: Duration = Duration::from_secs(60);
 const RELOAD_WITHIN: Duration = Duration::from_secs(5);
 /// What the server logs when it read a new configuration and cannot take it.
 const RELOAD_FAILED: &str = "Failed to reload server configuration";
+/// How long a server may take to end before it is started again; one whose disk fails may never do so by itself.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// How long the system may take to end a process that was killed; longer, and its disk hangs.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// One try to connect while the server comes up. On loopback it takes milliseconds or fails at once.
@@ -113,6 +119,7 @@ pub struct Managed {
     port: u16,
     system: async_nats::Client,
     supervisor: Supervisor,
+    hint: RestartHint,
     /// The configuration in force. Held while it is being replaced.
     configuration: Mutex<String>,
 }
@@ -135,7 +142,8 @@ impl Managed {
             Ok((port, system)) => {
                 supervisor.keep_port(port);
                 let configuration = Mutex::new(spec.configuration.clone());
-                Ok(Managed { spec, port, system, supervisor, configuration })
+                let hint = RestartHint::managed();
+                Ok(Managed { spec, port, system, supervisor, hint, configuration })
             }
             Err(error) => {
                 supervisor.stop(Duration::ZERO).await;
@@ -204,8 +212,40 @@ impl Managed {
         Err(failure)
     }
 
-    /// Ends the server: it is asked to, and killed when it has not ended within `grace`.
-    pub async fn stop(self, grace: Duration) -> Ending {
+    /// By which whoever writes says that the server stores nothing. It is obeyed while [`Managed::heed`] runs.
+    pub fn restart_hint(&self) -> RestartHint {
+        self.hint.clone()
+    }
+
+    /// Starts the server again whenever a hint asks for it, until `stop`.
+    pub async fn heed(&self, stop: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.hint.heed(|| self.restart()) => {}
+        }
+    }
+
+    /// Has the server ended, in order if it can, and returns when the supervisor has started it again.
+    async fn restart(&self) {
+        let mut state = self.supervisor.state();
+        let before = state.borrow_and_update().clone();
+        // One that is down is on its way already.
+        if matches!(before, State::Running { .. }) {
+            self.supervisor.order(Order::End);
+            if timeout(ENDS_WITHIN, state.wait_for(|now| *now != before)).await.is_err() {
+                tracing::error!("nats-server does not end within {} s and is killed", ENDS_WITHIN.as_secs());
+                self.supervisor.order(Order::Kill);
+            }
+        }
+        // An error says that the supervisor has ended, and with it this.
+        let _ = state
+            .wait_for(|now| *now != before && matches!(now, State::Running { .. } | State::Stopped))
+            .await;
+    }
+
+    /// Ends the server: it is asked to, and killed when it has not ended within `grace`. Again, nothing happens.
+    pub async fn stop(&self, grace: Duration) -> Ending {
         // Nobody is to be told about the end of a connection that ends on purpose.
         if let Err(error) = self.system.drain().await {
             tracing::debug!(%error, "the system connection was gone already");

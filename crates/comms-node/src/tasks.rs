@@ -1,4 +1,5 @@
-//! The one place where the node spawns tasks: each has a name and a policy, and none outlives [`Tasks::stop`].
+//! The one place where the node spawns tasks: each has a name and a policy, and none outlives [`Tasks::stop`] or the last
+//! handle.
 //!
 //! An *essential* task must not end before the node is told to stop; if it does, [`Tasks::failed`] says so and the
 //! node stops. A *restarting* task is begun again, after growing pauses. A *unit* is a piece of work that ends by itself;
@@ -6,7 +7,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -25,12 +26,14 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 /// A task that ran this long has recovered: the next pause is the first again.
 const RECOVERED_AFTER: Duration = Duration::from_secs(30);
 
-/// Handle to the tasks of a node. Clones are handles to the same tasks.
+/// Handle to the tasks of a node. Clones are handles to the same tasks. Without any handle they are ended where they wait;
+/// [`Tasks::stop`] is the orderly way.
 #[derive(Debug, Clone)]
 pub struct Tasks {
     inner: Arc<Inner>,
 }
 
+/// Nothing that runs in `set` may hold this: a task that kept its own set alive would never be ended by dropping it.
 #[derive(Debug)]
 struct Inner {
     token: CancellationToken,
@@ -86,13 +89,15 @@ impl Tasks {
         E: std::fmt::Display,
         F: Future<Output = Result<(), E>> + Send + 'static,
     {
-        let inner = Arc::clone(&self.inner);
+        let (token, inner) = (self.token(), Arc::downgrade(&self.inner));
         let name: Arc<str> = name.into();
         self.spawn(Arc::clone(&name), async move {
             let why = outcome(task).await.err().unwrap_or_else(|| String::from("it had nothing more to do"));
-            if !inner.token.is_cancelled() {
+            if !token.is_cancelled() {
                 tracing::error!(task = &*name, why, "an essential task ended");
                 let failure = TaskFailure { name: name.to_string(), why };
+                // Without a handle there is nobody to tell.
+                let Some(inner) = inner.upgrade() else { return };
                 inner.failure.send_if_modified(|first| {
                     let is_first = first.is_none();
                     first.get_or_insert(failure);
@@ -182,7 +187,7 @@ impl Tasks {
     fn spawn(&self, name: Arc<str>, task: impl Future<Output = ()> + Send + 'static) {
         let mut set = lock(&self.inner.set);
         let Some(set) = &mut *set else { return };
-        let named = Named { inner: Arc::clone(&self.inner), name: Arc::clone(&name) };
+        let named = Named { inner: Arc::downgrade(&self.inner), name: Arc::clone(&name) };
         lock(&self.inner.running).push(name);
         // Tasks that have ended leave the set here; what remains is bounded by what runs.
         while set.try_join_next().is_some() {}
@@ -195,13 +200,14 @@ impl Tasks {
 
 /// Takes the name of a task out when it ends, however it ends.
 struct Named {
-    inner: Arc<Inner>,
+    inner: Weak<Inner>,
     name: Arc<str>,
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
-        let mut running = lock(&self.inner.running);
+        let Some(inner) = self.inner.upgrade() else { return };
+        let mut running = lock(&inner.running);
         if let Some(at) = running.iter().position(|name| Arc::ptr_eq(name, &self.name)) {
             running.swap_remove(at);
         }
@@ -233,6 +239,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::fixture::wait_until;
 
     const GRACE: Duration = Duration::from_secs(5);
 
@@ -299,6 +306,38 @@ mod tests {
         assert_eq!(tasks.stop(GRACE).await, ["deaf", "slow"]);
         assert_eq!(tasks.running(), 0);
         assert_eq!(tasks.unit(&"late".into(), async {}), Err(Busy));
+    }
+
+    #[tokio::test]
+    async fn dropping_the_last_handle_ends_the_tasks() {
+        let tasks = Tasks::new();
+        let alive = Arc::new(());
+        let held = || {
+            let alive = Arc::clone(&alive);
+            async move {
+                std::future::pending::<()>().await;
+                drop(alive);
+                Ok::<(), Infallible>(())
+            }
+        };
+        tasks.essential("log", held());
+        tasks.restarting("watch", {
+            let alive = Arc::clone(&alive);
+            move || {
+                let alive = Arc::clone(&alive);
+                async move {
+                    std::future::pending::<()>().await;
+                    drop(alive);
+                    Ok::<(), Infallible>(())
+                }
+            }
+        });
+        tasks.unit(&"put".into(), held().map(drop)).unwrap();
+        let clone = tasks.clone();
+        drop(tasks);
+        assert_eq!(clone.running(), 3, "a clone is a handle too");
+        drop(clone);
+        wait_until("all tasks are gone", || Arc::strong_count(&alive) == 1).await;
     }
 
     #[tokio::test]

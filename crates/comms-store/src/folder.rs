@@ -6,8 +6,9 @@
 //! [`Folder::sync`] is for who finds a file in place and must not answer before its entry is durable.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,8 @@ use crate::{Error, Result};
 
 /// The hash function of everything that is stored.
 const SHA2_256: u64 = 0x12;
+/// What the process withholds decides; who may read is decided by the folder that all of it lies in.
+const OPEN: u32 = 0o777;
 
 /// One folder with up to 1,024 shards.
 #[derive(Debug)]
@@ -109,18 +112,28 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes a folder and those above it; its own entry is durable afterwards, even if it was there before.
-fn make(folder: &Path) -> io::Result<()> {
+/// Makes a folder, and those above it that are missing, with these permissions less what the process withholds. The
+/// folder's own entry is durable afterwards, even if it was there before; its permissions are then left as they are.
+///
+/// Blocks until the disk has it.
+pub fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.mode(mode);
     let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) else {
-        return fs::create_dir_all(folder);
+        return builder.recursive(true).create(folder);
     };
     if !above.try_exists()? {
-        make(above)?;
+        make_folder(above, mode)?;
     }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+    match builder.create(folder) {
+        Err(error) if !folder.is_dir() => Err(error),
         _ => sync(above),
     }
+}
+
+/// The same with the permissions that any folder of this crate gets.
+fn make(folder: &Path) -> io::Result<()> {
+    make_folder(folder, OPEN)
 }
 
 /// Removes files that were being written when a process died, and answers which shards there are.
@@ -156,5 +169,28 @@ pub(crate) fn storable(cid: &Cid) -> Result<()> {
         Ok(())
     } else {
         Err(comms_content::Error::Hash { code: cid.hash_code() }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_with_those_above_it() {
+        let home = tempfile::tempdir().unwrap();
+        let (above, folder) = (home.path().join("a"), home.path().join("a/b"));
+        for _ in 0..2 {
+            make_folder(&folder, 0o700).unwrap();
+        }
+        for made in [&above, &folder] {
+            assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        let file = home.path().join("file");
+        fs::write(&file, "").unwrap();
+        make_folder(&file, 0o700).unwrap_err();
+        make_folder(&file.join("below"), 0o700).unwrap_err();
     }
 }

@@ -17,4 +17,5 @@ pub mod limits;
 
 pub use blocks::Blocks;
 pub use error::{Error, Result};
+pub use folder::make_folder;
 pub use grants::{Grant, Grants};

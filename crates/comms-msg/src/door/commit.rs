@@ -38,6 +38,9 @@ pub enum Completion {
         after_ms: u64,
         /// Why.
         reason: String,
+        /// Whether this is no failure: the handler asked to be called later, or another was faster.
+        #[serde(default)]
+        asked: bool,
     },
     /// Refused for good: an answer, not a failure.
     Reject {
@@ -61,7 +64,4 @@ pub struct Committed {
     pub failed: u32,
     /// What is in the log of it.
     pub events: Vec<AppendedEvent>,
-    /// How many tries of it failed before, as far as the node remembers.
-    #[serde(default)]
-    pub failed: u32,
 }

@@ -128,7 +128,7 @@ fn commits_nest_messages_as_plain_objects() {
         (Completion::Check, json!("check")),
         (Completion::Working, json!("working")),
         (
-            Completion::Retry { after_ms: 5, reason: "disk".into() },
+            Completion::Retry { after_ms: 5, reason: "disk".into(), asked: true },
             json!({"retry": {"after_ms": 5, "reason": "disk"}}),
         ),
         (Completion::Reject { reason: "no".into() }, json!({"reject": {"reason": "no"}})),

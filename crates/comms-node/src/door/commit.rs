@@ -82,13 +82,15 @@ impl Doors {
                 Ok(open(held.command.failed))
             }
             Completion::Done => self.done(&sender, held, commit.events).await,
-            Completion::Retry { after_ms, reason } if held.delivered < DELIVERIES_MAX => {
+            Completion::Retry { after_ms, reason, asked } if held.delivered < DELIVERIES_MAX => {
                 let after = Duration::from_millis(after_ms).min(RETRY_AFTER_MAX);
                 tracing::info!(command = %held.command.id, tries = held.delivered, reason, "to be tried again");
                 let nak = format!("-NAK {{\"delay\": {}}}", after.as_nanos());
-                self.log.try_failed(held.sequence);
+                if !asked {
+                    self.log.try_failed(held.sequence);
+                }
                 self.tell(&held.acknowledge, nak.into()).await;
-                Ok(open(held.command.failed + 1))
+                Ok(open(held.command.failed + u32::from(!asked)))
             }
             Completion::Retry { reason, .. } | Completion::Dead { reason } => {
                 self.end_without_events(&sender, held, EndingState::Dead, Some(reason)).await

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::future::IntoFuture;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::client;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::commit::{AppendError, Commit, Stored};
 use super::presence::Presence;
 use super::schedule::{BATCH_MESSAGES_MAX, Dispatch, Schedule, Ticket, Waiting};
+use crate::server::RestartHint;
 
 /// Commits that may wait for the stream. Past it the doors answer *busy*.
 pub(crate) const COMMITS_WAITING_MAX: usize = 16_384;
@@ -32,6 +34,8 @@ const RETRY_FOR_MAX: Duration = Duration::from_secs(20);
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
 /// How often a wait for an acknowledgement looks whether the connection was lost meanwhile.
 const LOST_LOOK: Duration = Duration::from_millis(50);
+/// How long after a first write without an answer none may be answered before the server counts as stalled.
+const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Pause before another attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// A wrong last sequence, in both forms the server has for it: with the actual one in its text, and without.
@@ -57,6 +61,34 @@ struct Stream {
     name: String,
     jetstream: jetstream::Context,
     handle: jetstream::stream::Stream<()>,
+    silence: Silence,
+}
+
+/// Notices that the server answers no write, and says so.
+#[derive(Debug, Clone)]
+struct Silence {
+    since: Arc<Mutex<Option<Instant>>>,
+    hint: RestartHint,
+}
+
+impl Silence {
+    fn new(hint: RestartHint) -> Silence {
+        Silence { since: Arc::default(), hint }
+    }
+
+    fn heard(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.hint.recovered();
+    }
+
+    /// A write waited in vain although the connection is there.
+    fn unanswered(&self) {
+        let now = Instant::now();
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        if now - since >= SILENT_MAX {
+            self.hint.stalled("a write to the event log got no answer");
+        }
+    }
 }
 
 impl Appender {
@@ -64,6 +96,7 @@ impl Appender {
     pub(crate) async fn open(
         client: async_nats::Client,
         name: &str,
+        hint: RestartHint,
     ) -> Result<(Appender, Writer), crate::Error> {
         let jetstream = jetstream::context::ContextBuilder::new()
             .ack_timeout(ACK_WAIT)
@@ -75,7 +108,7 @@ impl Appender {
             .await
             .map_err(|source| crate::Error::Stream { name: name.to_owned(), source: Box::new(source) })?;
         let (sender, receiver) = mpsc::channel(COMMITS_WAITING_MAX);
-        let stream = Stream { name: name.to_owned(), jetstream, handle };
+        let stream = Stream { name: name.to_owned(), jetstream, handle, silence: Silence::new(hint) };
         Ok((Appender { commits: sender }, Writer { commits: receiver, stream }))
     }
 
@@ -216,7 +249,7 @@ impl Stream {
         let whole = commits.iter().map(|(open, _)| &open.commit).collect::<Vec<_>>();
         let started = stream.start(&whole, None).await;
         Box::pin(async move {
-            match Attempt::of(started).await {
+            match stream.ended(started).await {
                 Attempt::Stored { last, .. } => {
                     let total: u64 = commits.iter().map(|(open, _)| open.commit.messages.len() as u64).sum();
                     let mut first = last + 1 - total;
@@ -295,6 +328,19 @@ impl Stream {
         Err(Attempt::Refused("a commit without messages".to_owned()))
     }
 
+    /// What became of what was sent, if it was.
+    async fn ended(&self, started: Result<Sent, Attempt>) -> Attempt {
+        let (attempt, is_silent) = Attempt::of(started).await;
+        match &attempt {
+            Attempt::Unknown(_) if is_silent => self.silence.unanswered(),
+            Attempt::Unknown(_) | Attempt::NotNow(_) => {}
+            Attempt::Stored { .. } | Attempt::Conflict | Attempt::ContainsDuplicate | Attempt::Refused(_) => {
+                self.silence.heard();
+            }
+        }
+        attempt
+    }
+
     /// Follows one commit to its end, sending it again where that is right. `started` is none where nothing was sent.
     async fn finish_one(
         &self,
@@ -302,7 +348,7 @@ impl Stream {
         started: Option<Result<Sent, Attempt>>,
     ) -> (Open, Result<Stored, AppendError>) {
         let mut attempt = match started {
-            Some(started) => Attempt::of(started).await,
+            Some(started) => self.ended(started).await,
             None => Attempt::Unknown(LATE.to_owned()),
         };
         let mut pause = Duration::ZERO;
@@ -344,7 +390,7 @@ impl Stream {
             }
             tokio::time::sleep(std::mem::replace(&mut pause, RETRY_PAUSE)).await;
             attempt = match last {
-                Ok(last) => Attempt::of(self.start(&[&open.commit], last).await).await,
+                Ok(last) => self.ended(self.start(&[&open.commit], last).await).await,
                 Err(silent) => Attempt::NotNow(silent),
             };
         }
@@ -387,19 +433,21 @@ impl Sent {
 }
 
 impl Attempt {
-    async fn of(started: Result<Sent, Attempt>) -> Attempt {
+    /// The attempt, and whether the server was silent although the connection stayed.
+    async fn of(started: Result<Sent, Attempt>) -> (Attempt, bool) {
         let acknowledged = match started {
             Ok(sent) => sent.acknowledged().await,
-            Err(attempt) => return attempt,
+            Err(attempt) => return (attempt, false),
         };
-        let Some(acknowledged) = acknowledged else {
-            return Attempt::Unknown("the connection was lost meanwhile".to_owned());
-        };
-        let error = match acknowledged {
-            Ok(ack) => return Attempt::Stored { last: ack.sequence, duplicate: ack.duplicate },
-            Err(error) => error,
-        };
-        let server = std::error::Error::source(&error)
+        match acknowledged {
+            None => (Attempt::Unknown("the connection was lost meanwhile".to_owned()), false),
+            Some(Ok(ack)) => (Attempt::Stored { last: ack.sequence, duplicate: ack.duplicate }, false),
+            Some(Err(error)) => (Attempt::failed(&error), error.kind() == PublishErrorKind::TimedOut),
+        }
+    }
+
+    fn failed(error: &PublishError) -> Attempt {
+        let server = std::error::Error::source(error)
             .and_then(|source| source.downcast_ref::<jetstream::Error>())
             .map(|server| (server.error_code(), server.to_string()));
         match (error.kind(), server) {

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use super::*;
 use crate::connections::Connections;
 use crate::fixture::{Fixture, wait_until};
-use crate::server::Managed;
+use crate::server::{Managed, RestartHint};
 use crate::tasks::Tasks;
 
 /// The shortest window of duplicates that the server takes: a repeat after it is what this is about.
@@ -69,7 +69,8 @@ async fn open(
         command_stream: commands.clone(),
         foreign_stream: None,
     };
-    let (log, writers, confirmed) = EventLog::open(client.clone(), names).await.unwrap();
+    let (log, writers, confirmed) =
+        EventLog::open(client.clone(), names, RestartHint::external()).await.unwrap();
     let log = std::sync::Arc::new(log);
     let tasks = Tasks::new();
     for writer in writers {

@@ -2,12 +2,17 @@
 //!
 //! On a work queue the server refuses two consumers for one subject. So first whoever loses a subject lets go of it,
 //! and only then whoever gains it takes it; a command that changes hands in between waits in the stream.
+//!
+//! The server does not take a consumer back when it gives it another subject, so that what waits before its place is
+//! never delivered. A consumer of commands that gains a subject is therefore made anew and begins with the first command
+//! that waits. What it had delivered and was not ended yet is delivered again, which is safe: a command ends once. A
+//! consumer of events keeps its place instead, since making it anew would deliver all that was heard before again.
 
 use std::collections::{BTreeMap, HashMap};
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, Config, DeliverPolicy, ReplayPolicy};
-use comms_domain::Consumer;
+use comms_domain::{Consumer, Purpose};
 use futures::TryStreamExt as _;
 
 use super::{Done, each, failed};
@@ -49,8 +54,11 @@ pub(super) async fn apply(
         let had = subjects(found);
         let keeps: Vec<String> =
             had.iter().filter(|subject| config.filter_subjects.contains(subject)).cloned().collect();
-        if keeps.is_empty() {
-            // It keeps nothing of what it had, and a consumer without a filter would take everything.
+        let gains = config.filter_subjects.iter().any(|subject| !had.contains(subject));
+        if keeps.is_empty() || (gains && matches!(wanted.purpose, Purpose::Command(_))) {
+            // Without a filter, which is all that it would keep, it would take everything; and what it gains may wait
+            // before its place. Removed before anything is taken: an apply that ends in between is mended by the next,
+            // which finds it missing.
             releases.push(Change::Remove(&wanted.name));
         } else if keeps.len() < had.len() {
             let kept = Config { filter_subject: String::new(), filter_subjects: keeps, ..found.clone() };
@@ -103,7 +111,8 @@ fn shaped(config: Config, wanted: &Consumer) -> Config {
         durable_name: Some(wanted.name.clone()),
         deliver_subject: Some(wanted.deliver_subject.clone()),
         deliver_group: wanted.deliver_group.clone(),
-        // From the first message on: a service that begins to observe learns what was before.
+        // From the first message on: a service that begins to listen learns what was before. A type that it observes
+        // besides later is heard from the consumer's place on.
         deliver_policy: DeliverPolicy::All,
         replay_policy: ReplayPolicy::Instant,
         filter_subject: String::new(),

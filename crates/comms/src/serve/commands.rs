@@ -209,7 +209,7 @@ impl Commands {
                 _ => Failure::bury(chain(&error)),
             };
             tracing::warn!(%command, %type_name, reason = failure.reason(), "the node refuses what a handler caused");
-            commit.completion = completion_of_refused(&failure, try_number);
+            commit.completion = completion_of_refused(&failure, try_number.max(work.delivery.tries));
             commit.events.clear();
         }
     }
@@ -223,7 +223,7 @@ fn next_try(committed: &Committed) -> Option<u32> {
 /// A conflict is contention, not a mistake of the handler: it is tried again more often than a failure.
 fn completion_of_refused(failure: &Failure, try_number: u32) -> Completion {
     match failure.decision {
-        Decision::Again => retry(back_off(try_number), failure.reason()),
+        Decision::Again => retry(back_off(try_number), failure.reason(), true),
         Decision::After(_) | Decision::Reject | Decision::Bury => completion(failure, try_number),
     }
 }
@@ -233,16 +233,16 @@ fn completion(failure: &Failure, try_number: u32) -> Completion {
     let reason = failure.reason().to_owned();
     match failure.decision {
         Decision::Again if try_number >= TRIES_MAX => Completion::Dead { reason },
-        Decision::Again => retry(back_off(try_number), &reason),
-        Decision::After(wait) => retry(wait, &reason),
+        Decision::Again => retry(back_off(try_number), &reason, false),
+        Decision::After(wait) => retry(wait, &reason, true),
         Decision::Reject => Completion::Reject { reason },
         Decision::Bury => Completion::Dead { reason },
     }
 }
 
-fn retry(wait: Duration, reason: &str) -> Completion {
+fn retry(wait: Duration, reason: &str, asked: bool) -> Completion {
     let after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    Completion::Retry { after_ms, reason: reason.to_owned() }
+    Completion::Retry { after_ms, reason: reason.to_owned(), asked }
 }
 
 /// The pause after a try; the first is number 1.
