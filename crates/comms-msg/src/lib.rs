@@ -13,6 +13,7 @@ mod error;
 mod form;
 mod hop;
 mod id;
+pub mod inbox;
 pub mod limits;
 mod metadata;
 mod msg;

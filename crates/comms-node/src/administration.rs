@@ -113,6 +113,8 @@ impl Administration {
         self.current.replace(domain);
         if let Some(doors) = self.doors.get() {
             doors.follow(Arc::new(layout.clone()));
+            // After the doors follow: no watch of the former kind is opened behind this.
+            provision::revoke(&self.jetstream, doors.log.event_stream_name(), &self.current.get()).await?;
         }
         admit(&self.tokens, &layout, &keys);
         sources.keep(&self.held)

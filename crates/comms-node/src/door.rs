@@ -36,8 +36,8 @@ use crate::access::Access;
 use crate::current::Current;
 use crate::log::{EventLog, OUTCOME_WAITERS_MAX};
 
-/// Requests served at once. Past it they wait in the connection, whose own limit makes the senders wait. Those for an
-/// outcome do not count: they wait for a command to end, and it ends by such requests.
+/// Requests served at once. Past it they wait in the subscription; what finds no place there either is dropped, and
+/// asked again by its sender. Those for an outcome do not count: they wait for a command to end, and it ends by others.
 const REQUESTS_MAX: usize = 4_096;
 
 /// All doors of a node.
@@ -125,7 +125,8 @@ impl Doors {
             if is_wait(&message.subject) {
                 drop(permit);
                 let Ok(permit) = waits.clone().try_acquire_owned() else {
-                    self.too_many_wait(message).await;
+                    let text = format!("{OUTCOME_WAITERS_MAX} questions for outcomes wait already");
+                    self.refuse(message, Refusal::new(RefusalKind::Busy, text)).await;
                     continue;
                 };
                 let stop = stop.clone();
@@ -169,12 +170,11 @@ impl Doors {
         }
     }
 
-    async fn too_many_wait(&self, message: async_nats::Message) {
+    /// Refuses what is not looked at.
+    async fn refuse(&self, message: async_nats::Message, refusal: Refusal) {
         let Some((request, reply)) = Request::read(&message) else { return };
-        let text = format!("{OUTCOME_WAITERS_MAX} questions for outcomes wait already");
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        let refusal = request.form.refusal(&Refusal::new(RefusalKind::Busy, text));
-        let _ = self.services.publish(reply, refusal).await;
+        let _ = self.services.publish(reply, request.form.refusal(&refusal)).await;
     }
 
     async fn answer(&self, message: async_nats::Message) {
@@ -183,6 +183,9 @@ impl Doors {
             tracing::debug!(subject = %message.subject, "a door request without a reply subject in its sender's inbox");
             return;
         };
+        // A question that waits must not keep its bytes: many may wait.
+        let subject = message.subject.clone();
+        drop(message);
         let form = request.form;
         let answer = match request.subject.clone() {
             Ok(Subject::Door { domain, door, sender }) => {
@@ -202,7 +205,7 @@ impl Doors {
             }
             Err(refusal) => {
                 self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(subject = %message.subject, %refusal, "refused");
+                tracing::debug!(%subject, %refusal, "refused");
                 form.refusal(&refusal)
             }
         };

@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 
 use self::appender::{Appender, Writer};
 use self::commit::{AppendError, Commit, Guard, Stored, StoredMessage};
-use self::outcomes::{Ending, OUTCOME_KEPT_MS, Outcomes};
+use self::outcomes::{Ending, OUTCOME_KEPT_MS, Origin, Outcomes};
 use self::pending::{Pending, PendingCommand};
 use self::settling::Unsettled;
 use crate::Error;
@@ -88,6 +88,15 @@ struct Memory {
     arriving: HashSet<String>,
     waiters: HashMap<MsgId, Vec<oneshot::Sender<()>>>,
     waiters_total: usize,
+}
+
+impl Memory {
+    /// Whether `command` is known to be of another sender or type than `origin`.
+    fn is_of_another(&self, command: &MsgId, origin: Origin) -> bool {
+        let waiting = self.pending.sequence_of(command).and_then(|sequence| self.pending.at(sequence));
+        waiting.and_then(PendingCommand::origin).is_some_and(|known| known != origin)
+            || self.outcomes.is_of_another(command, origin)
+    }
 }
 
 /// The right to end a command, held by one caller at a time.
@@ -346,14 +355,11 @@ impl EventLog {
         let key = key("command", msg.metadata.sender.as_ref(), id);
         let mut arriving = {
             let mut memory = self.lock();
+            if record.origin().is_some_and(|origin| memory.is_of_another(&id, origin)) {
+                let reason = format!("/id  {id} is the id of another command; an id names one message");
+                return Err(AppendError::Refused(reason));
+            }
             if let Some(sequence) = memory.pending.sequence_of(&id) {
-                let first = memory.pending.at(sequence);
-                if first.is_some_and(|first| {
-                    (&first.sender, &first.type_name) != (&record.sender, &record.type_name)
-                }) {
-                    let reason = format!("/id  {id} is the id of another command; an id names one message");
-                    return Err(AppendError::Refused(reason));
-                }
                 return Ok(Stored { first: sequence, duplicate: true });
             }
             if memory.outcomes.get(&id).is_some() {
@@ -380,6 +386,11 @@ impl EventLog {
             }
         }
         stored
+    }
+
+    /// Whether `command` is known to be of another sender or type.
+    pub(crate) fn is_of_another(&self, command: &MsgId, origin: Origin) -> bool {
+        self.lock().is_of_another(command, origin)
     }
 
     /// Whether the command is waiting.
@@ -409,6 +420,11 @@ impl EventLog {
     /// A stored event.
     pub(crate) async fn read_event(&self, sequence: u64) -> Result<Option<Msg>, AppendError> {
         read_message(&self.events, sequence).await
+    }
+
+    /// The name of the stream of events.
+    pub(crate) fn event_stream_name(&self) -> &str {
+        &self.events.cached_info().config.name
     }
 
     /// The stream of events with what it holds now.
@@ -458,11 +474,13 @@ impl EventLog {
     }
 
     /// Remembers that `command` ended; wakes who waits for it.
-    pub(crate) fn ended(&self, command: MsgId, ending: Ending) {
+    pub(crate) fn ended(&self, command: &PendingCommand, ending: Ending) {
+        let (command, origin) = (command.id, command.origin());
         let waiters = {
             let mut memory = self.lock();
             let Memory { outcomes, pending, .. } = &mut *memory;
-            outcomes.insert(command, ending, now_ms(), |command| pending.sequence_of(command).is_some());
+            let is_waiting = |command: &MsgId| pending.sequence_of(command).is_some();
+            outcomes.insert(command, ending, origin, now_ms(), is_waiting);
             let waiters = memory.waiters.remove(&command).unwrap_or_default();
             memory.waiters_total -= waiters.len();
             waiters

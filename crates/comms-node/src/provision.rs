@@ -9,6 +9,9 @@
 
 mod consumers;
 mod streams;
+mod watches;
+
+pub(crate) use self::watches::{revoke, watch_mark};
 
 use std::fmt;
 

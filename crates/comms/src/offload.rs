@@ -90,6 +90,10 @@ async fn put_large(comms: &Comms, type_name: &TypeName, node: Node, threshold: u
 pub(crate) async fn fetch(comms: &Comms, body: &Body) -> Result<Node> {
     match body {
         Body::Inline(node) => Ok(node.clone()),
+        // Links inside a block of another codec were not checked when it was sent.
+        Body::Link(cid) if cid.codec() != comms_content::DAG_CBOR => {
+            Err(Error::new(ErrorKind::Malformed, format!("the body's link {cid} is not a DAG-CBOR block")))
+        }
         Body::Link(cid) => {
             let block = comms.content().get_block(cid).await?;
             Ok(Node::from_cbor(block)?)

@@ -42,12 +42,20 @@ async fn a_link_is_taken_only_for_what_its_bytes_are() {
     // A body that stands in a block must be a block of DAG-CBOR.
     let mut linked = note(json!({}));
     linked["content"].as_object_mut().unwrap().remove("body");
-    for (cid, kind) in
-        [(bytes, Invalid), (bytes.with_codec(DAG_CBOR), NotFound), (bytes.with_codec(DAG_PB), NotFound)]
-    {
+    // One of any other codec is bytes, in which links are no links: named so, somebody else's would go unseen.
+    let foreign = siege.node.connect("desk").await.put(&b"for the desk's eyes"[..]).await.unwrap().cid;
+    let body = comms_content::Node::encode(&std::collections::BTreeMap::from([("about", foreign)])).unwrap();
+    let hidden = own.put(body.as_bytes().to_vec()).await.unwrap().cid;
+    for (cid, kind) in [
+        (bytes, Invalid),
+        (hidden, Invalid),
+        (bytes.with_codec(DAG_CBOR), NotFound),
+        (bytes.with_codec(DAG_PB), Invalid),
+    ] {
         linked["content"]["link"] = link(&cid);
         evil.must(DOOR, linked.clone(), kind, "").await;
     }
+    assert_eq!(own.get(&foreign).await.unwrap_err().kind(), comms::ErrorKind::NotFound);
     // Whoever knows the node of somebody's file may put its bytes, as any bytes; that must not open the file.
     let secret = vec![5; 3_000_000];
     let (mut importer, mut blocks) = (Importer::new(), Vec::new());

@@ -105,7 +105,7 @@ fn keeping() {
     );
     shape(
         &Committed { already: true, failed: 2, events: vec![event] },
-        json!({ "already": true, "events": [event_json] }),
+        json!({ "already": true, "failed": 2, "events": [event_json] }),
     );
 }
 
@@ -129,7 +129,7 @@ fn commits_nest_messages_as_plain_objects() {
         (Completion::Working, json!("working")),
         (
             Completion::Retry { after_ms: 5, reason: "disk".into(), asked: true },
-            json!({"retry": {"after_ms": 5, "reason": "disk"}}),
+            json!({"retry": {"after_ms": 5, "reason": "disk", "asked": true}}),
         ),
         (Completion::Reject { reason: "no".into() }, json!({"reject": {"reason": "no"}})),
         (Completion::Dead { reason: "no".into() }, json!({"dead": {"reason": "no"}})),

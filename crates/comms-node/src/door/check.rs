@@ -38,11 +38,19 @@ impl Doors {
                 node.links()
             }
             Body::Link(cid) => {
+                if cid.codec() != comms_content::DAG_CBOR {
+                    // Of any other codec the links inside would not be seen as links, and so not be checked.
+                    return Err(invalid(format!("/content/link  {cid} is not a DAG-CBOR block")));
+                }
                 self.may_link(sender, std::slice::from_ref(cid)).await?;
                 fit(spec.schema(), &type_name, &self.body_block(cid).await?)?;
                 vec![*cid]
             }
-            Body::Sealed(sealed) => vec![sealed.link],
+            Body::Sealed(_) => {
+                return Err(invalid(
+                    "/content/sealed  reserved: nothing reads such bodies yet; send body or link",
+                ));
+            }
         };
         if links.is_empty() {
             return Ok(());

@@ -135,7 +135,7 @@ impl Doors {
         let stored = self.log.append(&checked).await.map_err(|e| self.refusal(e))?;
         let count = u32::try_from(checked.len()).unwrap_or(u32::MAX);
         let ending = Ending::Done { first: stored.first, count, tries: held.delivered };
-        self.log.ended(held.command.id, ending);
+        self.log.ended(&held.command, ending);
         self.log.settle(&held.acknowledge, held.sequence).await;
         let events = self.appended(&checked, stored);
         Ok(Committed { already: stored.duplicate, failed: held.command.failed, events })
@@ -169,7 +169,7 @@ impl Doors {
         };
         let stored = self.log.store_ending(&held.command.type_name, held.command.id, &record).await;
         let stored = stored.map_err(|e| self.refusal(e))?;
-        self.log.ended(held.command.id, record.ending(stored.first));
+        self.log.ended(&held.command, record.ending(stored.first));
         self.log.settle(&held.acknowledge, held.sequence).await;
         Ok(Committed { already: stored.duplicate, failed: held.command.failed, events: Vec::new() })
     }

@@ -9,7 +9,7 @@ use comms_msg::{DomainContent, ServiceName, TypeName};
 
 use super::Doors;
 use super::request::Request;
-use crate::log::outcomes::Ending;
+use crate::log::outcomes::{Ending, Origin};
 
 /// Events that are told whole, in bytes altogether: in JSON they take up to twice as much, and the ids of all others
 /// have to fit into the same answer. Who needs the others reads them where they stand.
@@ -27,11 +27,20 @@ impl Doors {
         request: Request,
     ) -> Result<Outcome, Refusal> {
         let ask: OutcomeAsk = request.form.decode(&request.payload)?;
+        drop(request);
         let domain = self.current.get();
         if !domain.commands.contains_key(&type_name) {
             return Err(self.unknown(&domain, comms_msg::Kind::Command, &type_name));
         }
         self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
+        let unknown = || {
+            let message = format!("no outcome is kept of a command {}", ask.command);
+            Refusal::new(RefusalKind::NotFound, message)
+        };
+        // Another's command looks like none.
+        if self.log.is_of_another(&ask.command, Origin::of(&sender, &type_name)) {
+            return Err(unknown());
+        }
         if self.log.ending(&ask.command).is_none() && self.log.is_pending(&ask.command) && ask.wait_ms > 0 {
             let wait = Duration::from_millis(ask.wait_ms).min(WAIT_MAX);
             if let Some(ended) = self.log.wait_for(ask.command) {
@@ -43,10 +52,7 @@ impl Doors {
         match self.log.ending(&ask.command) {
             Some(ending) => self.describe(&domain, &sender, &ending).await,
             None if self.log.is_pending(&ask.command) => Ok(outcome(OutcomeState::Pending)),
-            None => Err(Refusal::new(
-                RefusalKind::NotFound,
-                format!("no outcome is kept of a command {}", ask.command),
-            )),
+            None => Err(unknown()),
         }
     }
 

@@ -78,6 +78,7 @@ impl Doors {
             flow_control: true,
             idle_heartbeat: HEARTBEAT,
             inactive_threshold: INACTIVE_MAX,
+            metadata: crate::provision::watch_mark(&sender),
             ..Default::default()
         };
         let made = stream.create_consumer(consumer).await.map_err(|e| {

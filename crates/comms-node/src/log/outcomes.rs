@@ -5,8 +5,9 @@
 //! Bounded in number and in time: past both, a command is as good as unknown.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 
-use comms_msg::MsgId;
+use comms_msg::{MsgId, ServiceName, TypeName};
 
 /// Outcomes remembered at most. One takes about 100 bytes, so this bounds the index near 100 MB.
 pub(crate) const OUTCOMES_MAX: usize = 1_000_000;
@@ -33,12 +34,25 @@ impl Ending {
     }
 }
 
+/// Which sender's command of which type it was, as a number: all that is needed to tell another's question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin(u64);
+
+impl Origin {
+    pub(crate) fn of(sender: &ServiceName, type_name: &TypeName) -> Origin {
+        let mut hasher = std::hash::DefaultHasher::new();
+        (sender.as_str(), type_name.as_str()).hash(&mut hasher);
+        Origin(hasher.finish())
+    }
+}
+
 /// The index. Times are milliseconds since the epoch.
 ///
 /// The ending of a command that still stands in the queue is never forgotten, since the command will be delivered again.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
-    endings: HashMap<MsgId, Ending>,
+    /// The origin is not known of what was read back from events.
+    endings: HashMap<MsgId, (Ending, Option<Origin>)>,
     order: VecDeque<(u64, MsgId)>,
     /// Those whose time was over while their command was in the queue: no longer in `order`.
     held: HashSet<MsgId>,
@@ -63,19 +77,25 @@ impl Outcomes {
         &mut self,
         command: MsgId,
         ending: Ending,
+        origin: Option<Origin>,
         now_ms: u64,
         is_waiting: impl Fn(&MsgId) -> bool,
     ) {
         self.forget(now_ms, is_waiting);
         if let std::collections::hash_map::Entry::Vacant(entry) = self.endings.entry(command) {
-            entry.insert(ending);
+            entry.insert((ending, origin));
             self.order.push_back((now_ms, command));
         }
     }
 
     /// How `command` ended, if it is known to have ended.
     pub(crate) fn get(&self, command: &MsgId) -> Option<&Ending> {
-        self.endings.get(command)
+        self.endings.get(command).map(|(ending, _)| ending)
+    }
+
+    /// Whether `command` is known to be of another sender or type than `origin`.
+    pub(crate) fn is_of_another(&self, command: &MsgId, origin: Origin) -> bool {
+        self.endings.get(command).and_then(|(_, known)| *known).is_some_and(|known| known != origin)
     }
 
     /// Says that `command` left the queue.
@@ -112,8 +132,8 @@ mod tests {
     #[test]
     fn a_command_ends_once() {
         let mut outcomes = Outcomes::default();
-        outcomes.insert(id(1), Ending::Done { first: 7, count: 1, tries: 0 }, 0, |_| false);
-        outcomes.insert(id(1), Ending::Rejected { reason: "late".into() }, 1, |_| false);
+        outcomes.insert(id(1), Ending::Done { first: 7, count: 1, tries: 0 }, None, 0, |_| false);
+        outcomes.insert(id(1), Ending::Rejected { reason: "late".into() }, None, 1, |_| false);
         assert_eq!(outcomes.get(&id(1)), Some(&Ending::Done { first: 7, count: 1, tries: 0 }));
     }
 
@@ -121,12 +141,17 @@ mod tests {
     fn bounded_in_number_and_time() {
         let mut outcomes = Outcomes { outcomes_max: 3, ..Outcomes::default() };
         for n in 0..10 {
-            outcomes.insert(id(n), Ending::Done { first: 1, count: 1, tries: 0 }, 5, |_| false);
+            outcomes.insert(id(n), Ending::Done { first: 1, count: 1, tries: 0 }, None, 5, |_| false);
         }
         assert_eq!(outcomes.endings.len(), 3);
         assert!(outcomes.get(&id(9)).is_some());
-        outcomes
-            .insert(id(50), Ending::Done { first: 1, count: 1, tries: 0 }, 6 + OUTCOME_KEPT_MS, |_| false);
+        outcomes.insert(
+            id(50),
+            Ending::Done { first: 1, count: 1, tries: 0 },
+            None,
+            6 + OUTCOME_KEPT_MS,
+            |_| false,
+        );
         assert_eq!(outcomes.endings.len(), 1);
     }
 
@@ -140,9 +165,9 @@ mod tests {
         let mut outcomes = Outcomes { outcomes_max: 2, ..Outcomes::default() };
         let waits = |command: &MsgId| *command == id(1);
         let done = Ending::Done { first: 1, count: 1, tries: 0 };
-        outcomes.insert(id(1), done.clone(), 0, waits);
+        outcomes.insert(id(1), done.clone(), None, 0, waits);
         for n in 2..6 {
-            outcomes.insert(id(n), done.clone(), 3 * OUTCOME_KEPT_MS, waits);
+            outcomes.insert(id(n), done.clone(), None, 3 * OUTCOME_KEPT_MS, waits);
         }
         assert_eq!(outcomes.get(&id(1)), Some(&done), "three days old, one of many, and still needed");
         outcomes.release(&id(1));

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::outcomes::Origin;
 use comms_msg::{MsgId, Owner, ServiceName, TypeName};
 
 /// Commands that may wait at once. The door answers *busy* past it: a queue nobody drains is not a place to keep things.
@@ -21,6 +22,13 @@ pub(crate) struct PendingCommand {
     pub(crate) correlation: MsgId,
     /// How many tries of it failed, as far as this node saw.
     pub(crate) failed: u32,
+}
+
+impl PendingCommand {
+    /// Whose it is.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.sender.as_ref().map(|sender| Origin::of(sender, &self.type_name))
+    }
 }
 
 /// All of them, by their place in the stream and by id.

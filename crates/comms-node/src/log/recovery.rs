@@ -110,7 +110,7 @@ pub(crate) async fn recover(
             match EndingRecord::from_cbor(payload) {
                 Some(record) => {
                     let ending = record.ending(sequence);
-                    recovered.outcomes.insert(record.command, ending, time_ms, is_waiting);
+                    recovered.outcomes.insert(record.command, ending, None, time_ms, is_waiting);
                 }
                 None => recovered.unreadable += 1,
             }
@@ -120,7 +120,7 @@ pub(crate) async fn recover(
             Ok(msg) => {
                 if let (Some(part), Some(command)) = (msg.hop.commit, msg.metadata.causation) {
                     let ending = Ending::of_event(sequence, part.count(), part.ordinal());
-                    recovered.outcomes.insert(command, ending, time_ms, is_waiting);
+                    recovered.outcomes.insert(command, ending, None, time_ms, is_waiting);
                 }
             }
             Err(_) => recovered.unreadable += 1,

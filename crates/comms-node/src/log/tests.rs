@@ -6,7 +6,7 @@ use async_nats::jetstream::stream::Config;
 use comms_msg::{
     Body, Command, DomainContent, Event, Hop, Metadata, Msg, MsgId, Owner, Position, ServiceName, Timestamp,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 
 use super::*;
 use crate::connections::Connections;
@@ -75,11 +75,12 @@ async fn open(
     let tasks = Tasks::new();
     for writer in writers {
         let stop = tasks.token();
-        tasks.essential("writer", async move { Ok::<(), std::convert::Infallible>(writer.run(stop).await) });
+        tasks.essential("writer", writer.run(stop).map(Ok::<(), std::convert::Infallible>));
     }
     let (hearing, stop) = (log.clone(), tasks.token());
     tasks.essential("hear", async move {
-        Ok::<(), std::convert::Infallible>(hearing.hear(confirmed, stop).await)
+        hearing.hear(confirmed, stop).await;
+        Ok::<(), std::convert::Infallible>(())
     });
     (log, tasks)
 }
@@ -223,8 +224,8 @@ async fn a_command_waits_until_the_stream_confirms_that_it_is_gone() {
     let running = Running::start().await;
     let id = id_of(Duration::ZERO);
     let (subject, msg, record) = command(id, "desk");
-    let kept = running.log.store_command(subject, &msg, record).await.unwrap();
-    running.log.ended(id, Ending::Rejected { reason: "no".into() });
+    let kept = running.log.store_command(subject, &msg, record.clone()).await.unwrap();
+    running.log.ended(&record, Ending::Rejected { reason: "no".into() });
     assert!(running.log.is_pending(&id), "its acknowledgement may get lost");
 
     let consumer = async_nats::jetstream::consumer::pull::Config {
@@ -242,6 +243,13 @@ async fn a_command_waits_until_the_stream_confirms_that_it_is_gone() {
     wait_until("it is out of the queue", || !running.log.is_pending(&id)).await;
     assert_eq!(running.messages(1).await, 0);
     assert!(running.log.ending(&id).is_some(), "who asks hears of it for a day");
+    let add: TypeName = "documents.AddDocument".parse().unwrap();
+    let asks = |sender: &str, type_name| {
+        running.log.is_of_another(&id, Origin::of(&sender.parse().unwrap(), type_name))
+    };
+    assert!(!asks("desk", &add));
+    assert!(asks("lender", &add), "another sender");
+    assert!(asks("desk", &"documents.Move".parse().unwrap()), "another type");
 }
 
 /// The server ends an answer before it is full where its bytes are many.

@@ -132,7 +132,7 @@ fn shaped(config: Config, wanted: &Consumer) -> Config {
     }
 }
 
-fn subjects(config: &Config) -> Vec<String> {
+pub(super) fn subjects(config: &Config) -> Vec<String> {
     if config.filter_subject.is_empty() {
         config.filter_subjects.clone()
     } else {

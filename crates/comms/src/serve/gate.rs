@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_nats::Message;
-use comms_msg::{DomainContent, Kind, Msg, ServiceName, TypeName};
+use comms_msg::{DomainContent, Kind, Msg, ServiceName, TypeName, inbox};
 
 use super::dropped::{Dropped, Why};
 
@@ -37,7 +37,7 @@ impl Gate {
         let sender = message.subject.strip_prefix(&*self.prefix).ok_or(Why::Subject)?;
         let sender = ServiceName::new(sender).map_err(|_| Why::Subject)?;
         match &message.reply {
-            Some(reply) if !is_inbox_of(reply, &sender) => Err(Why::Reply),
+            Some(reply) if !inbox::is_of(reply, sender.as_str()) => Err(Why::Reply),
             None if self.kind == Kind::Query => Err(Why::Reply),
             _ => Ok(sender),
         }
@@ -86,13 +86,6 @@ pub(crate) fn stored_fits(msg: &Msg, type_name: &TypeName, sender: &ServiceName)
         Some(named) if named != sender => Err(Why::Sender),
         _ => Ok(()),
     }
-}
-
-fn is_inbox_of(reply: &str, sender: &ServiceName) -> bool {
-    reply
-        .strip_prefix("_INBOX.")
-        .and_then(|rest| rest.strip_prefix(sender.as_str()))
-        .is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
 }
 
 #[cfg(test)]
