@@ -14,6 +14,7 @@ mod hostile;
 mod leaf;
 mod lifecycle;
 mod listeners;
+mod memory;
 mod messages;
 mod tidy;
 mod vocabulary;
