@@ -14,7 +14,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::vocabulary::Ping;
+use crate::vocabulary::{AddDocument, Ping};
 
 /// A subject on which nothing may ever arrive is watched until this much later than the attack's own traces.
 const QUIET: Duration = Duration::from_millis(300);
@@ -257,6 +257,63 @@ async fn an_acknowledgement_cannot_be_steered_onto_another_consumer() {
     evil.complaint("publish", &reply).await;
 }
 
+/// Not even with the real name of the consumer, which is not to be guessed: the broker knows who it belongs to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_whose_real_name_is_known_is_out_of_reach() {
+    let node = TestNode::start().await;
+    let facts = node.facts();
+    let name = facts["node"].as_str().unwrap();
+    let archive = Attacker::of(&node, "archive").await;
+    let listening = archive.ask("library.door.listen.archive", json!({})).await;
+    let (_, token) = listening["ok"]["commands"]["subject"].as_str().unwrap().split_once("command-").unwrap();
+    let (stream, consumer) = (format!("COMMAND_{name}"), format!("archive-{token}"));
+    let jetstream = node.jetstream().await;
+    let state = async || {
+        let stream = jetstream.get_stream_no_info(&stream).await.unwrap();
+        let info = stream.consumer_info(&consumer).await.expect("this is its real name");
+        (info.ack_floor.stream_sequence, info.num_ack_pending, info.num_pending, info.config.name)
+    };
+    // A command waits there, and was delivered to nobody.
+    let desk = node.connect("desk").await;
+    let add = || AddDocument { title: "x".into(), file: comms::Content::from(vec![1]) };
+    desk.send(add()).owner("ada").await.unwrap();
+    let before = state().await;
+    let mut evil = Attacker::of(&node, "evil").await;
+    for subject in [
+        format!("$JS.ACK.{stream}.{consumer}.1.1.1.1.0"),
+        format!("$JS.ACK._.ACCOUNT.{stream}.{consumer}.1.1.1.1.0.x"),
+        format!("$JS.ACK.{name}.ACCOUNT.{stream}.{consumer}.1.1.1.1.0.x"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}.library.command.>"),
+        format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.DELETE.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.PAUSE.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.RESET.{stream}.{consumer}"),
+        format!("$JS.API.CONSUMER.UNPIN.{stream}.{consumer}"),
+        format!("$JS.FC.{stream}.{consumer}.1.1"),
+    ] {
+        evil.publish_refused(&subject).await;
+    }
+    let deliveries = listening["ok"]["commands"]["subject"].as_str().unwrap();
+    evil.publish_refused(deliveries).await;
+    evil.subscribe_refused(deliveries, None).await;
+    evil.subscribe_refused(deliveries, Some("archive")).await;
+    assert_eq!(state().await, before, "the consumer was reached");
+    // Who owns it is told of the command now.
+    let handled =
+        node.connect("archive").await.handle(|_: AddDocument, _| async { Ok::<(), comms::Failure>(()) });
+    let handled = handled.start().await.unwrap();
+    desk.send(add()).owner("ada").await.unwrap().outcome().await.unwrap();
+    wait_until("the command that waited", SOON, async || match state().await {
+        (2, 0, 0, _) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    handled.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_answers_only_for_what_was_delivered_to_it() {
     let node = TestNode::start().await;
@@ -336,8 +393,10 @@ fn visit(folder: &std::path::Path, each: &mut dyn FnMut(&std::path::Path, &str))
     }
 }
 
+/// What a sender with the right to the subject can put there by itself. What it can make the broker put there:
+/// `steered.rs`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_status_message_steered_onto_a_handler_is_dropped() {
+async fn what_is_no_command_of_its_subject_is_dropped_by_the_handler() {
     let node = TestNode::start().await;
     let archive = node.connect("archive").await;
     let handled: Arc<Mutex<BTreeSet<u64>>> = Arc::default();

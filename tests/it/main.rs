@@ -15,5 +15,6 @@ mod leaf;
 mod lifecycle;
 mod listeners;
 mod messages;
+mod steered;
 mod tidy;
 mod vocabulary;
