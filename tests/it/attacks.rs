@@ -332,25 +332,81 @@ async fn a_handler_answers_only_for_what_was_delivered_to_it() {
     }
 }
 
+/// A message of a kind (`event`, `command`), with a link in its body or instead of it.
+fn linking(kind: &str, type_name: &str, cid: &str, is_whole: bool) -> Value {
+    let mut content = json!({ kind: type_name });
+    if kind == "event" {
+        content["entity"] = "n1".into();
+    }
+    let link = json!({ "/": cid });
+    if is_whole {
+        content["link"] = link;
+    } else {
+        content["body"] = json!({ "about": [{ "deep": link }] });
+    }
+    json!({ "content": content })
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_link_is_refused_like_an_absent_one() {
+async fn a_foreign_link_is_refused_like_an_absent_one_at_every_door() {
     let node = TestNode::start().await;
     let desk = node.connect("desk").await;
-    let secret = desk.put(&b"for the desk's eyes"[..]).await.unwrap().cid;
+    // A body by itself, so that it can be linked both in place of a body and within one.
+    let secret = desk.put(&b"\xa1\x61n\x01"[..]).await.unwrap().cid;
     let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
     let evil = Attacker::of(&node, "evil").await;
-    let note = |cid: &str| {
-        json!({ "metadata": { "owner": "evil" },
-                "content": { "event": "lending.Noted", "entity": "n1", "body": { "about": { "/": cid } } } })
+    let lender = Attacker::of(&node, "lender").await;
+    let (command, delivery) = delivered_lend(&evil, &lender).await;
+    let stored = async || (node.stored("EVENT").await, node.stored("COMMAND").await);
+    let before = stored().await;
+
+    let owned = |mut msg: Value| {
+        msg["metadata"] = json!({ "owner": "evil" });
+        msg
     };
-    let foreign = evil.ask("library.door.event.lending.Noted.evil", note(&secret.to_string())).await;
-    let missing = evil.ask("library.door.event.lending.Noted.evil", note(absent)).await;
-    assert_eq!(foreign["error"]["kind"], "not_found", "{foreign}");
-    let text = |answer: &Value, cid: &str| answer["error"].to_string().replace(cid, "CID");
-    assert_eq!(text(&foreign, &secret.to_string()), text(&missing, absent));
-    // And the attempt opened nothing.
-    let http = reqwest_get(&node, "evil", &secret.to_string()).await;
-    assert_eq!(http, 404);
+    let commit = |event: Value| json!({ "command": command, "delivery": delivery, "completion": "done", "events": [event] });
+    for is_whole in [false, true] {
+        let event = |cid: &str| owned(linking("event", "lending.Noted", cid, is_whole));
+        let lend = |cid: &str| owned(linking("command", "lending.Lend", cid, is_whole));
+        let lent = |cid: &str| commit(linking("event", "lending.Lent", cid, is_whole));
+        let doors: [(&Attacker, &str, &dyn Fn(&str) -> Value); 3] = [
+            (&evil, "library.door.event.lending.Noted.evil", &event),
+            (&evil, "library.door.command.lending.Lend.evil", &lend),
+            (&lender, "library.door.commit.lending.Lend.lender", &lent),
+        ];
+        for (attacker, door, message) in doors {
+            let foreign = attacker.ask(door, message(&secret.to_string())).await;
+            let missing = attacker.ask(door, message(absent)).await;
+            assert_eq!(foreign["error"]["kind"], "not_found", "{door}, whole: {is_whole}: {foreign}");
+            let text = |answer: &Value, cid: &str| answer["error"].to_string().replace(cid, "CID");
+            assert_eq!(text(&foreign, &secret.to_string()), text(&missing, absent), "{door}");
+        }
+    }
+    assert_eq!(stored().await, before, "what was refused was stored");
+    // And the attempts opened nothing.
+    for service in ["evil", "lender", "reader"] {
+        assert_eq!(reqwest_get(&node, service, &secret.to_string()).await, 404, "{service}");
+    }
+    // With a link of its own the same commit is taken.
+    let own = node.connect("lender").await.put(&b"my own"[..]).await.unwrap().cid.to_string();
+    let taken = commit(linking("event", "lending.Lent", &own, false));
+    let taken = lender.ask("library.door.commit.lending.Lend.lender", taken).await;
+    assert!(taken["ok"].is_object(), "{taken}");
+}
+
+/// Has `evil` send a command; returns its id, and the reply subject with which `lender` answers for it.
+async fn delivered_lend(evil: &Attacker, lender: &Attacker) -> (String, String) {
+    let listening = lender.ask("library.door.listen.lender", json!({})).await;
+    let subject = listening["ok"]["commands"]["subject"].as_str().unwrap().to_owned();
+    let mut deliveries = lender.client.queue_subscribe(subject, "lender".into()).await.unwrap();
+    lender.client.flush().await.unwrap();
+    let id = "0190a000-0000-7000-8000-000000000001";
+    let lend = json!({ "id": id, "metadata": { "owner": "ada" },
+        "content": { "command": "lending.Lend", "body": { "n": 1 } } });
+    let sent = evil.ask("library.door.command.lending.Lend.evil", lend).await;
+    assert!(sent["ok"].is_object(), "{sent}");
+    let delivered = tokio::time::timeout(SOON, deliveries.next()).await.expect("the command is delivered");
+    (id.to_owned(), delivered.unwrap().reply.expect("it can be answered for").to_string())
 }
 
 async fn reqwest_get(node: &TestNode, service: &str, cid: &str) -> u16 {
