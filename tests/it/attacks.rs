@@ -366,17 +366,22 @@ async fn a_foreign_link_is_refused_like_an_absent_one_at_every_door() {
     };
     let commit = |event: Value| json!({ "command": command, "delivery": delivery, "completion": "done", "events": [event] });
     for is_whole in [false, true] {
-        let event = |cid: &str| owned(linking("event", "lending.Noted", cid, is_whole));
-        let lend = |cid: &str| owned(linking("command", "lending.Lend", cid, is_whole));
-        let lent = |cid: &str| commit(linking("event", "lending.Lent", cid, is_whole));
-        let doors: [(&Attacker, &str, &dyn Fn(&str) -> Value); 3] = [
-            (&evil, "library.door.event.lending.Noted.evil", &event),
-            (&evil, "library.door.command.lending.Lend.evil", &lend),
-            (&lender, "library.door.commit.lending.Lend.lender", &lent),
+        let messages = |cid: &str| {
+            [
+                owned(linking("event", "lending.Noted", cid, is_whole)),
+                owned(linking("command", "lending.Lend", cid, is_whole)),
+                commit(linking("event", "lending.Lent", cid, is_whole)),
+            ]
+        };
+        let doors = [
+            (&evil, "library.door.event.lending.Noted.evil"),
+            (&evil, "library.door.command.lending.Lend.evil"),
+            (&lender, "library.door.commit.lending.Lend.lender"),
         ];
-        for (attacker, door, message) in doors {
-            let foreign = attacker.ask(door, message(&secret.to_string())).await;
-            let missing = attacker.ask(door, message(absent)).await;
+        let both = messages(&secret.to_string()).into_iter().zip(messages(absent));
+        for ((attacker, door), (foreign, missing)) in doors.into_iter().zip(both) {
+            let foreign = attacker.ask(door, foreign).await;
+            let missing = attacker.ask(door, missing).await;
             assert_eq!(foreign["error"]["kind"], "not_found", "{door}, whole: {is_whole}: {foreign}");
             let text = |answer: &Value, cid: &str| answer["error"].to_string().replace(cid, "CID");
             assert_eq!(text(&foreign, &secret.to_string()), text(&missing, absent), "{door}");
