@@ -17,6 +17,6 @@ pub mod process;
 pub mod tools;
 pub mod wait;
 
-pub use node::TestNode;
+pub use node::{Stored, TestNode};
 pub use process::Process;
 pub use wait::wait_until;

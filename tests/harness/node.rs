@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_nats::jetstream;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -14,6 +15,15 @@ use crate::{binary, fixture, port};
 
 /// How often a bare connection looks for a server that went away.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a stream holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Messages that are there now.
+    pub messages: u64,
+    /// Sequence of the last one ever stored: how many were, since the stream was made.
+    pub last: u64,
+}
 
 /// A running `comms up`.
 #[derive(Debug)]
@@ -186,6 +196,24 @@ impl TestNode {
             .await
             .unwrap_or_else(|e| panic!("{service} cannot connect: {e}\n{}", self.logs()));
         (client, complaints)
+    }
+
+    /// The streams as the node itself sees them: a look that no service has.
+    pub async fn jetstream(&self) -> jetstream::Context {
+        let seed = std::fs::read_to_string(self.comms_folder().join("node/domain.node.nk"));
+        let seed = seed.expect("a ready node has a key").trim().to_owned();
+        let connected = async_nats::ConnectOptions::with_nkey(seed).connect(self.nats_url()).await;
+        jetstream::new(connected.unwrap_or_else(|e| panic!("the node cannot connect: {e}\n{}", self.logs())))
+    }
+
+    /// What one of its streams holds: `stored("EVENT")`.
+    pub async fn stored(&self, stream: &str) -> Stored {
+        let facts = self.facts();
+        let name = format!("{stream}_{}", facts["node"].as_str().expect("node.json names the node"));
+        let found = self.jetstream().await.get_stream(&name).await;
+        let found = found.unwrap_or_else(|e| panic!("no stream {name}: {e}\n{}", self.logs()));
+        let state = &found.cached_info().state;
+        Stored { messages: state.messages, last: state.last_sequence }
     }
 
     /// The nkey seed of a service.

@@ -14,6 +14,7 @@ use comms_content::limits::{CHUNK_BYTES, WIDTH};
 use comms_tests::wait::SOON;
 use comms_tests::{Process, TestNode, binary, tools};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tempfile::TempDir;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,6 +96,36 @@ async fn the_document_of_the_demo_is_kept_under_the_cid_that_others_compute() {
     assert_eq!(put.size, std::fs::metadata(&report).unwrap().len());
     assert_eq!(put.cid.to_string(), ours(&report));
     assert_all_agree(&[report]);
+}
+
+/// Not the document by itself, but what the handler heard of it and what was fetched when the demo ran.
+#[test]
+fn what_the_demo_says_is_the_cid_that_others_compute_of_the_document_it_leaves() {
+    let place = TempDir::with_prefix("comms-interop-").unwrap();
+    let kept = place.path().join("kept");
+    let mut demo = Command::new(binary::comms());
+    demo.args(["demo", "--json", "--keep"]).arg(&kept).current_dir(place.path());
+    let played = demo.output().unwrap();
+    assert!(played.status.success(), "{played:?}");
+    let lines: Vec<Value> = String::from_utf8(played.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told = |step: &str, field: &str| {
+        let line = lines.iter().find_map(|line| line.get(step));
+        line.and_then(|line| line[field].as_str())
+            .unwrap_or_else(|| panic!("no {step}: {lines:?}"))
+            .to_owned()
+    };
+    let report = kept.join("report.pdf");
+    let kubo = tools::script(None, "kubo-cid", &[&report]);
+    let npm = tools::script(Some("node"), "unixfs-cid.mjs", &[&report]);
+    for (step, field) in [("heard", "link"), ("fetched", "cid")] {
+        let told = [told(step, field)];
+        assert_eq!(told.as_slice(), kubo, "Kubo, of what is {step}");
+        assert_eq!(told.as_slice(), npm, "ipfs-unixfs-importer, of what is {step}");
+    }
 }
 
 /// The tool of the broker's makers, with the key of a generated user.

@@ -16,5 +16,6 @@ mod lifecycle;
 mod listeners;
 mod memory;
 mod messages;
+mod steered;
 mod tidy;
 mod vocabulary;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use comms::{CommandContext, Commit, Content, End, ErrorKind, Failure, QueryContext, WatchFrom};
-use comms_msg::Expect;
+use comms::{CommandContext, Commit, Comms, Content, End, ErrorKind, Failure, QueryContext, WatchFrom};
+use comms_msg::{Expect, Position};
 use comms_tests::wait::SOON;
 use comms_tests::{TestNode, wait_until};
 
@@ -228,45 +228,132 @@ async fn events_are_appended_where_they_are_expected_and_watched_from_anywhere()
     assert_eq!(next.event().title, "three");
 }
 
+/// What a writer that came first knows: where it expected the entity, and where it put its event.
+type Won = (Position, Position);
+
+/// Appends `each` events to an entity, each where the last one is, and returns what it won and how often it did not.
+async fn append_at_the_end(archive: Comms, entity: String, from: Position, each: usize) -> (Vec<Won>, usize) {
+    let (mut at, mut won, mut conflicts) = (from, Vec::new(), 0);
+    while won.len() < each {
+        let append = archive
+            .publish(DocumentRetitled { title: "x".into() })
+            .entity(&entity)
+            .owner("ada")
+            .expect(Expect::At(at))
+            .await;
+        match append {
+            Ok(appended) => {
+                won.push((at, appended.position));
+                at = appended.position;
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                conflicts += 1;
+                at = *error.position().expect("the actual one");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    (won, conflicts)
+}
+
+/// Every event was put where its writer knew of all before it: the history is a chain from `first`, as long as it
+/// should be, and it is what stands in the log.
+async fn assert_chain(node: &TestNode, entity: &str, first: Position, mut won: Vec<Won>) {
+    won.sort_unstable_by_key(|(_, got)| got.sequence());
+    let mut last = first;
+    for (expected, got) in &won {
+        assert_eq!(*expected, last, "the history of {entity} forks: {won:?}");
+        last = *got;
+    }
+    let wanted = std::iter::once(first).chain(won.iter().map(|(_, got)| *got));
+    let indexer = node.connect("indexer").await;
+    let from = WatchFrom::Start;
+    let mut watch = indexer.watch::<DocumentRetitled>().from(from).entity(entity).await.unwrap();
+    for position in wanted {
+        let next = tokio::time::timeout(SOON, watch.next()).await;
+        let next = next.unwrap_or_else(|_| panic!("{entity}: the event at {position} is missing"));
+        assert_eq!(next.unwrap().unwrap().position(), position, "of {entity}");
+    }
+}
+
+async fn begin(archive: &Comms, entity: &str) -> Position {
+    let first = DocumentRetitled { title: "0".into() };
+    archive.publish(first).entity(entity).owner("ada").expect(Expect::Absent).await.unwrap().position
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_history_per_entity_is_never_forked_by_concurrent_writers() {
     const WRITERS: usize = 8;
     const EACH: usize = 25;
     let node = TestNode::start().await;
     let archive = node.connect("archive").await;
-    let first =
-        archive.publish(DocumentRetitled { title: "0".into() }).entity("hot").owner("ada").await.unwrap();
-    let writers = (0..WRITERS).map(|_| {
+    let first = begin(&archive, "hot").await;
+    let writers = (0..WRITERS).map(|_| append_at_the_end(archive.clone(), "hot".into(), first, EACH));
+    let (won, conflicts): (Vec<_>, Vec<_>) = futures::future::join_all(writers).await.into_iter().unzip();
+    let won = won.concat();
+    assert_eq!(won.len(), WRITERS * EACH);
+    assert!(conflicts.iter().sum::<usize>() > 0, "no writer met another");
+    assert_chain(&node, "hot", first, won).await;
+    assert_eq!(
+        node.stored("EVENT").await.last,
+        (WRITERS * EACH + 1) as u64,
+        "what met a conflict is not stored"
+    );
+}
+
+/// So many at once that the node stores them in batches: some fight over an entity, others have one of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_any_of_many_histories_when_they_are_stored_in_batches() {
+    const ALONE: usize = 240;
+    const HOT: usize = 6;
+    const AT_EACH_HOT: usize = 10;
+    const EACH: usize = 5;
+    let node = TestNode::start().await;
+    let archive = node.connect("archive").await;
+    let entities: Vec<(String, usize)> = (0..ALONE)
+        .map(|n| (format!("alone-{n}"), 1))
+        .chain((0..HOT).map(|n| (format!("hot-{n}"), AT_EACH_HOT)))
+        .collect();
+    let firsts = entities.iter().map(|(entity, _)| begin(&archive, entity));
+    let firsts = futures::future::join_all(firsts).await;
+    let began = entities.iter().zip(firsts);
+    let histories = began.map(|((entity, writers), first)| {
         let archive = archive.clone();
         async move {
-            let (mut at, mut won) = (first.position, 0);
-            while won < EACH {
-                let append = archive
-                    .publish(DocumentRetitled { title: "x".into() })
-                    .entity("hot")
-                    .owner("ada")
-                    .expect(Expect::At(at))
-                    .await;
-                match append {
-                    Ok(appended) => {
-                        at = appended.position;
-                        won += 1;
-                    }
-                    Err(error) if error.kind() == ErrorKind::Conflict => {
-                        at = *error.position().expect("the actual one")
-                    }
-                    Err(error) => panic!("{error}"),
-                }
-            }
+            let writers =
+                (0..*writers).map(|_| append_at_the_end(archive.clone(), entity.clone(), first, EACH));
+            (entity, first, futures::future::join_all(writers).await)
         }
     });
-    futures::future::join_all(writers).await;
-    let indexer = node.connect("indexer").await;
-    let mut watch = indexer.watch::<DocumentRetitled>().from(WatchFrom::Start).entity("hot").await.unwrap();
-    for n in 0..=WRITERS * EACH {
-        let next = tokio::time::timeout(SOON, watch.next()).await;
-        assert!(next.is_ok(), "event {n} of {} is missing", WRITERS * EACH);
+    let (mut stored, mut conflicts) = (entities.len(), 0);
+    for (entity, first, writers) in futures::future::join_all(histories).await {
+        let met: usize = writers.iter().map(|(_, conflicts)| conflicts).sum();
+        let won: Vec<Won> = writers.into_iter().flat_map(|(won, _)| won).collect();
+        stored += won.len();
+        conflicts += met;
+        if entity.starts_with("hot") {
+            assert_chain(&node, entity, first, won).await;
+        } else {
+            assert_eq!(met, 0, "{entity} has one writer, who met a conflict");
+            assert!(won.first().is_some_and(|(expected, _)| *expected == first));
+            assert!(won.windows(2).all(|pair| pair[0].1 == pair[1].0), "{entity}: {won:?}");
+        }
     }
+    assert!(conflicts > 0, "no writer met another");
+    assert_eq!(node.stored("EVENT").await.last, stored as u64, "what met a conflict is not stored");
+    assert!(batches(&node).await > 0, "no event was stored in a batch");
+}
+
+/// Events that the log holds as part of a batch.
+async fn batches(node: &TestNode) -> usize {
+    let stream = format!("EVENT_{}", node.facts()["node"].as_str().unwrap());
+    let stream = node.jetstream().await.get_stream(&stream).await.unwrap();
+    let mut found = 0;
+    for sequence in 1..=stream.cached_info().state.last_sequence {
+        let message = stream.get_raw_message(sequence).await.unwrap();
+        found += usize::from(message.headers.get("Nats-Batch-Id").is_some());
+    }
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]

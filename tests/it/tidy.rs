@@ -35,10 +35,12 @@ fn visit(folder: &Path, files: &mut BTreeMap<PathBuf, String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // In a worktree of git, `.git` is a file.
+        if NOT_OURS.contains(&name.as_str()) {
+            continue;
+        }
         if path.is_dir() {
-            if !NOT_OURS.contains(&name.as_str()) {
-                visit(&path, files);
-            }
+            visit(&path, files);
         } else if let Ok(text) = std::fs::read_to_string(&path) {
             files.insert(path.strip_prefix(checkout()).unwrap().to_owned(), text);
         }

@@ -88,13 +88,15 @@ pub(crate) struct Running {
     _place: tempfile::TempDir,
 }
 
-/// Starts a node on free ports.
+/// Starts a node on free ports, and takes the key of the user `dev` away, which is for what a person types: a run that
+/// leaves `--as` out fails.
 pub(crate) fn up() -> Running {
     let (place, folder) = library();
     let node = start(&folder);
     let ready: Value = serde_json::from_str(&node.line()).unwrap();
     shapes::assert_fits("up", &ready);
     assert_eq!(ready["ready"]["domain"], "library");
+    std::fs::remove_file(folder.join(".comms/credentials/dev.nk")).unwrap();
     Running { node, folder, _place: place }
 }
 
