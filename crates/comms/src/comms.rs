@@ -138,7 +138,8 @@ impl Comms {
         self.0.state.clone()
     }
 
-    /// Messages that handlers of this connection dropped, by reason.
+    /// Messages that handlers of this connection dropped, by reason. `rejected` are events that a listener rejected or
+    /// that did not decode.
     pub fn dropped(&self) -> Vec<(&'static str, u64)> {
         let late = ("late answer", self.0.replies.late());
         self.0.dropped.counts().chain([late]).collect()
@@ -159,13 +160,38 @@ impl Comms {
     /// # Ok(()) }
     /// ```
     ///
-    /// A query cannot be sent, nor an event:
+    /// A query is asked, and cannot be sent:
+    /// ```no_run
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct FindDocuments { words: String }
+    /// # comms::query!(FindDocuments = "documents.FindDocuments" -> Vec<String>);
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.ask(FindDocuments { words: "report".into() });
+    /// # }
+    /// ```
     /// ```compile_fail,E0277
     /// # use serde::{Serialize, Deserialize};
     /// # #[derive(Serialize, Deserialize)] struct FindDocuments { words: String }
-    /// comms::query!(FindDocuments = "documents.FindDocuments" -> Vec<String>);
+    /// # comms::query!(FindDocuments = "documents.FindDocuments" -> Vec<String>);
     /// # fn run(comms: comms::Comms) {
     /// let _ = comms.send(FindDocuments { words: "report".into() });
+    /// # }
+    /// ```
+    /// An event is published, and cannot be sent:
+    /// ```no_run
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct DocumentAdded { title: String }
+    /// # comms::event!(DocumentAdded = "documents.DocumentAdded");
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.publish(DocumentAdded { title: "report".into() });
+    /// # }
+    /// ```
+    /// ```compile_fail,E0277
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct DocumentAdded { title: String }
+    /// # comms::event!(DocumentAdded = "documents.DocumentAdded");
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.send(DocumentAdded { title: "report".into() });
     /// # }
     /// ```
     pub fn send<C: Command>(&self, command: C) -> Send<C> {
@@ -174,11 +200,19 @@ impl Comms {
 
     /// Asks a query; awaiting this gives its answer.
     ///
-    /// A command cannot be asked:
+    /// A command is sent, and cannot be asked:
+    /// ```no_run
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct AddDocument { title: String }
+    /// # comms::command!(AddDocument = "documents.AddDocument");
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.send(AddDocument { title: "report".into() });
+    /// # }
+    /// ```
     /// ```compile_fail,E0277
     /// # use serde::{Serialize, Deserialize};
     /// # #[derive(Serialize, Deserialize)] struct AddDocument { title: String }
-    /// comms::command!(AddDocument = "documents.AddDocument");
+    /// # comms::command!(AddDocument = "documents.AddDocument");
     /// # fn run(comms: comms::Comms) {
     /// let _ = comms.ask(AddDocument { title: "report".into() });
     /// # }
@@ -188,11 +222,51 @@ impl Comms {
     }
 
     /// Publishes an event of an entity; awaiting this gives its place in the log once it is on disk.
+    ///
+    /// A command is sent, and cannot be published:
+    /// ```no_run
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct AddDocument { title: String }
+    /// # comms::command!(AddDocument = "documents.AddDocument");
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.send(AddDocument { title: "report".into() });
+    /// # }
+    /// ```
+    /// ```compile_fail,E0277
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct AddDocument { title: String }
+    /// # comms::command!(AddDocument = "documents.AddDocument");
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.publish(AddDocument { title: "report".into() });
+    /// # }
+    /// ```
     pub fn publish<E: Event>(&self, event: E) -> Publish<E> {
         Publish::new(self.clone(), event, Label::default())
     }
 
     /// Watches the events of one type.
+    ///
+    /// Events are watched; a command cannot be:
+    /// ```no_run
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct AddDocument { title: String }
+    /// # comms::command!(AddDocument = "documents.AddDocument");
+    /// # #[derive(Serialize, Deserialize)] struct DocumentAdded { title: String }
+    /// # comms::event!(DocumentAdded = "documents.DocumentAdded");
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.watch::<DocumentAdded>();
+    /// # }
+    /// ```
+    /// ```compile_fail,E0277
+    /// # use serde::{Serialize, Deserialize};
+    /// # #[derive(Serialize, Deserialize)] struct AddDocument { title: String }
+    /// # comms::command!(AddDocument = "documents.AddDocument");
+    /// # #[derive(Serialize, Deserialize)] struct DocumentAdded { title: String }
+    /// # comms::event!(DocumentAdded = "documents.DocumentAdded");
+    /// # fn run(comms: comms::Comms) {
+    /// let _ = comms.watch::<AddDocument>();
+    /// # }
+    /// ```
     pub fn watch<E: Event>(&self) -> WatchBuilder<E> {
         WatchBuilder::typed(self.clone())
     }

@@ -15,8 +15,9 @@ use crate::comms::Comms;
 use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::label::Label;
-use crate::message::{Command, Query};
+use crate::message::{Command, Event, Query};
 use crate::open::Opened;
+use crate::publish::Publish;
 use crate::send::Send;
 
 /// The context of a command.
@@ -25,10 +26,23 @@ pub struct CommandContext(Arc<Cause>);
 
 /// The context of a query.
 ///
-/// It asks and opens, and has no way to change anything:
+/// It asks and opens, and has no way to change anything, as the contexts of commands and events have:
+/// ```no_run
+/// async fn run(cx: comms::CommandContext) {
+///     let _ = cx.new_entity("document");
+/// }
+/// ```
 /// ```compile_fail,E0599
 /// async fn run(cx: comms::QueryContext) {
-///     cx.new_entity("document");
+///     let _ = cx.new_entity("document");
+/// }
+/// ```
+/// ```no_run
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct DocumentAdded { title: String }
+/// # comms::event!(DocumentAdded = "documents.DocumentAdded");
+/// async fn run(cx: comms::EventContext) {
+///     let _ = cx.publish(DocumentAdded { title: "report".into() });
 /// }
 /// ```
 /// ```compile_fail,E0599
@@ -37,6 +51,14 @@ pub struct CommandContext(Arc<Cause>);
 /// # comms::event!(DocumentAdded = "documents.DocumentAdded");
 /// async fn run(cx: comms::QueryContext) {
 ///     let _ = cx.publish(DocumentAdded { title: "report".into() });
+/// }
+/// ```
+/// ```no_run
+/// # use serde::{Serialize, Deserialize};
+/// # #[derive(Serialize, Deserialize)] struct AddDocument { title: String }
+/// # comms::command!(AddDocument = "documents.AddDocument");
+/// async fn run(cx: comms::CommandContext) {
+///     let _ = cx.send(AddDocument { title: "report".into() });
 /// }
 /// ```
 /// ```compile_fail,E0599
@@ -91,6 +113,12 @@ impl Cause {
         let mut label = Label::caused(self.id, &self.metadata);
         label.id(self.derived());
         Send::new(self.comms.clone(), command, label)
+    }
+
+    fn publish<E: Event>(&self, event: E) -> Publish<E> {
+        let mut label = Label::caused(self.id, &self.metadata);
+        label.id(self.derived());
+        Publish::new(self.comms.clone(), event, label)
     }
 
     fn ask<Q: Query>(&self, query: Q) -> Ask<Q> {
@@ -206,6 +234,14 @@ impl QueryContext {
 }
 
 impl EventContext {
+    /// Publishes an event as part of this conversation: for a service that records what follows from what it heard.
+    ///
+    /// Its id derives from the event that is handled, so it is in the log once, however often the handler runs, as long as
+    /// the handler publishes and sends in the same order.
+    pub fn publish<E: Event>(&self, event: E) -> Publish<E> {
+        self.0.publish(event)
+    }
+
     /// Sends a command as part of this conversation.
     pub fn send<C: Command>(&self, command: C) -> Send<C> {
         self.0.send(command)

@@ -1,7 +1,7 @@
 //! How a handler says that it could not: retry later, or never.
 //!
 //! Any error turns into a retry by `?`. What a retry or a rejection does to a stored command is decided by
-//! `serve/commands.rs` and the node; this file only carries the decision.
+//! `serve/commands.rs` and the node, to an event by `serve/events.rs`; this file only carries the decision.
 
 use std::fmt;
 use std::time::Duration;
@@ -33,7 +33,10 @@ impl Failure {
         Self { decision: Decision::After(after), reason: String::from("asked for later") }
     }
 
-    /// Never again: `reason` is the outcome that the sender sees.
+    /// Never again: `reason` is the outcome that the sender of a command sees, and what the asker of a query is told.
+    ///
+    /// Nobody waits to hear it of an event: that is acknowledged, logged with `reason` as a warning, and counted as
+    /// `rejected` in [`Comms::dropped`](crate::Comms::dropped); the next event of its entity is heard.
     pub fn reject(reason: impl Into<String>) -> Self {
         Self { decision: Decision::Reject, reason: reason.into() }
     }

@@ -4,6 +4,7 @@
 //! its link: so a title stays in the message and a file gets the CID it has in IPFS. Only if the rest is still over
 //! the threshold does the whole body become one DAG-CBOR block. What then is over the block's limit is refused.
 
+use bytes::Bytes;
 use comms_content::{BLOCK_BYTES_MAX, Node};
 use comms_msg::{Body, TypeName};
 use futures::{StreamExt, TryStreamExt};
@@ -88,16 +89,26 @@ async fn put_large(comms: &Comms, type_name: &TypeName, node: Node, threshold: u
 
 /// The fields of a body that came: those of the message, or of the block that it links.
 pub(crate) async fn fetch(comms: &Comms, body: &Body) -> Result<Node> {
+    read(body, block(comms, body).await?)
+}
+
+/// The block that a body links, if it links one. What cannot be fetched now may be there later.
+pub(crate) async fn block(comms: &Comms, body: &Body) -> Result<Option<Bytes>> {
+    match body {
+        Body::Link(cid) if cid.codec() == DAG_CBOR => comms.content().get_block(cid).await.map(Some),
+        Body::Link(_) | Body::Inline(_) | Body::Sealed(_) => Ok(None),
+    }
+}
+
+/// The fields of a body whose block is here. What cannot be read now never can.
+pub(crate) fn read(body: &Body, block: Option<Bytes>) -> Result<Node> {
     match body {
         Body::Inline(node) => Ok(node.clone()),
         // Links inside a block of another codec were not checked when it was sent.
-        Body::Link(cid) if cid.codec() != comms_content::DAG_CBOR => {
+        Body::Link(cid) if cid.codec() != DAG_CBOR => {
             Err(Error::new(ErrorKind::Malformed, format!("the body's link {cid} is not a DAG-CBOR block")))
         }
-        Body::Link(cid) => {
-            let block = comms.content().get_block(cid).await?;
-            Ok(Node::from_cbor(block)?)
-        }
+        Body::Link(_) => Ok(Node::from_cbor(block.unwrap_or_default())?),
         Body::Sealed(sealed) => {
             let message =
                 format!("the body is sealed with the key {}, which this program does not have", sealed.key);

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use comms_content::Cid;
-use comms_msg::door::{OutcomeAsk, OutcomeEvent, OutcomeState};
+use comms_msg::door::{self, OutcomeAsk, OutcomeEvent, OutcomeState};
 use comms_msg::limits::OUTCOME_WAIT_MS_MAX;
 use comms_msg::{Door, EntityId, Msg, MsgId, Position, TypeName};
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::OUTCOME_POLL;
 use crate::message::Event;
 use crate::offload;
+use crate::rights::Right;
 
 /// How a command ended, or that it did not by the deadline.
 #[derive(Clone, Debug)]
@@ -54,17 +55,27 @@ pub struct Caused {
     pub position: Position,
     /// Its message CID.
     pub cid: Cid,
-    /// The event itself, if this service may observe it.
+    /// The event itself, if this service may observe it and the outcome has room for it.
     pub msg: Option<Msg>,
     comms: Comms,
 }
 
 impl Caused {
     /// The event as a type of the program.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Denied`] if this service may not observe it. [`ErrorKind::TooLarge`] if the events of the command were
+    /// too large altogether for one answer: this one is read where it stands, with a [`watch`](Comms::watch) of its entity.
+    /// [`ErrorKind::Invalid`] if it is of another type.
     pub async fn decode<E: Event>(&self) -> Result<E> {
         let Some(msg) = &self.msg else {
-            let message = format!("{} may not observe {}", self.comms.service(), self.type_name);
-            return Err(Error::new(ErrorKind::Denied, message));
+            self.comms.check(Right::Observe, &self.type_name).await?;
+            let (type_name, entity, position) = (&self.type_name, &self.entity, &self.position);
+            let message = format!(
+                "the outcome is too large to hold this {type_name}; watch {entity} from before its position {position}"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, message));
         };
         if self.type_name.as_str() != E::TYPE {
             return Err(Error::new(
@@ -95,6 +106,9 @@ impl Outcome {
 }
 
 /// The question how a command ended; awaiting it waits for the end.
+///
+/// While the node does not answer it is asked again until the deadline; then the end is [`End::Pending`]. The last question
+/// may take some seconds longer.
 #[derive(Debug)]
 #[must_use = "awaiting this waits for the outcome"]
 pub struct AwaitOutcome {
@@ -127,10 +141,12 @@ impl AwaitOutcome {
                 Request::of(door, &OutcomeAsk { command: id, wait_ms }, hold + crate::limits::DOOR_ATTEMPT)?;
             request.hold = hold;
             request.tells_only = true;
-            let outcome: comms_msg::door::Outcome = comms.request(request).await?;
+            let polled = comms.request(request).await;
+            let Some(outcome) = ended(polled, Instant::now() >= until)? else {
+                continue;
+            };
             let reason = outcome.reason.unwrap_or_default();
             let end = match outcome.state {
-                OutcomeState::Pending if Instant::now() < until => continue,
                 OutcomeState::Pending => End::Pending,
                 OutcomeState::Done => End::Done,
                 OutcomeState::Rejected => End::Rejected(reason),
@@ -139,6 +155,20 @@ impl AwaitOutcome {
             let events = outcome.events.into_iter().map(|event| caused(&comms, event)).collect();
             return Ok(Outcome { end, tries: outcome.tries, events });
         }
+    }
+}
+
+/// What ends the wait after one poll, if it ends: an error that may pass does not, and is nothing known at its end.
+fn ended(polled: Result<door::Outcome>, is_late: bool) -> Result<Option<door::Outcome>> {
+    match polled {
+        Ok(outcome) if outcome.state == OutcomeState::Pending && !is_late => Ok(None),
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(error) if error.is_retryable() => {
+            tracing::debug!(%error, is_late, "asking for an outcome failed");
+            let state = OutcomeState::Pending;
+            Ok(is_late.then(|| door::Outcome { state, reason: None, tries: 0, events: Vec::new() }))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -153,5 +183,41 @@ impl IntoFuture for AwaitOutcome {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.wait())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(state: OutcomeState) -> Result<door::Outcome> {
+        Ok(door::Outcome { state, reason: None, tries: 1, events: Vec::new() })
+    }
+
+    fn failed(kind: ErrorKind) -> Result<door::Outcome> {
+        Err(Error::new(kind, "no"))
+    }
+
+    #[test]
+    fn a_poll_that_fails_for_now_does_not_end_the_wait_before_its_deadline() {
+        for kind in [ErrorKind::Timeout, ErrorKind::Busy, ErrorKind::Unavailable] {
+            assert_eq!(ended(failed(kind), false).expect("goes on"), None);
+            let late = ended(failed(kind), true).expect("ends").expect("says something");
+            assert_eq!(late.state, OutcomeState::Pending);
+        }
+        for kind in [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::Internal] {
+            assert_eq!(ended(failed(kind), false).expect_err("is told").kind(), kind);
+        }
+    }
+
+    #[test]
+    fn only_an_end_ends_the_wait_before_its_deadline() {
+        assert_eq!(ended(told(OutcomeState::Pending), false).expect("goes on"), None);
+        for (state, is_late) in
+            [(OutcomeState::Pending, true), (OutcomeState::Done, false), (OutcomeState::Dead, true)]
+        {
+            let outcome = ended(told(state), is_late).expect("ends").expect("says something");
+            assert_eq!((outcome.state, outcome.tries), (state, 1));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! An event as it is recorded in the log: what happened, to what, where it stands, and who answers for it.
 
+use bytes::Bytes;
 use comms_msg::{Body, DomainContent, EntityId, Msg, MsgId, Owner, Position, ServiceName, TypeName};
 use serde::de::DeserializeOwned;
 
@@ -90,9 +91,20 @@ impl Unread {
 
     /// Decodes the body, which may have to be fetched first.
     pub(crate) async fn decode<E: DeserializeOwned>(self, comms: &Comms) -> Result<Recorded<E>> {
+        let block = self.block(comms).await?;
+        self.read(block)
+    }
+
+    /// The block that the body is, if it is not in the message. What cannot be fetched now may be there later.
+    pub(crate) async fn block(&self, comms: &Comms) -> Result<Option<Bytes>> {
+        offload::block(comms, &self.content()?.body).await
+    }
+
+    /// Decodes the body. What does not decode now never will in this program.
+    pub(crate) fn read<E: DeserializeOwned>(self, block: Option<Bytes>) -> Result<Recorded<E>> {
         let content = self.content()?;
         let type_name = content.type_name.clone();
-        let event = offload::fetch(comms, &content.body).await?.decode().map_err(|error| {
+        let event = offload::read(&content.body, block)?.decode().map_err(|error| {
             let message = format!("the {type_name} at {} is not what this program expects", self.position);
             Error::new(ErrorKind::Malformed, message).because(error)
         })?;

@@ -111,6 +111,10 @@ impl Service {
     /// instance listens to each entity in order. Other entities go on, until as many events as the node gives a service
     /// without an acknowledgement (1024) wait behind entities that fail: then nothing new is heard. Several instances share
     /// the events.
+    ///
+    /// An event that the handler rejects ([`Failure::reject`]), or whose body does not decode as `E`, is acknowledged: it
+    /// is logged as a warning, counted as `rejected` in [`Comms::dropped`], and not heard again; the next event of its
+    /// entity is heard. It stays in the log, where a [`watch`](Comms::watch) finds it.
     pub fn listen<E, F, Fut>(mut self, handler: F) -> Self
     where
         E: Event,

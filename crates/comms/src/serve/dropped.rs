@@ -1,4 +1,4 @@
-//! What handlers refuse to look at, counted by reason.
+//! What handlers refuse to look at or will not hear again, counted by reason.
 //!
 //! The broker vouches for the sender in a subject, and for nothing else: it never checks reply subjects, so status
 //! messages and stored messages can be steered onto a handler's subject. Whatever is not a message of its subject's
@@ -24,10 +24,20 @@ pub(crate) enum Why {
     Reply,
     /// Too late to begin.
     Expired,
+    /// An event that its listener rejected, or that does not decode in this program.
+    Rejected,
 }
 
-const REASONS: [Why; 7] =
-    [Why::Status, Why::Subject, Why::Malformed, Why::Type, Why::Sender, Why::Reply, Why::Expired];
+const REASONS: [Why; 8] = [
+    Why::Status,
+    Why::Subject,
+    Why::Malformed,
+    Why::Type,
+    Why::Sender,
+    Why::Reply,
+    Why::Expired,
+    Why::Rejected,
+];
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,6 +49,7 @@ impl fmt::Display for Why {
             Why::Sender => "sender",
             Why::Reply => "reply",
             Why::Expired => "expired",
+            Why::Rejected => "rejected",
         })
     }
 }
@@ -49,7 +60,7 @@ pub(crate) struct Dropped([AtomicU64; REASONS.len()]);
 
 impl Dropped {
     pub(crate) fn count(&self, why: Why, subject: &str) {
-        let before = self.0[why as usize].fetch_add(1, Ordering::Relaxed);
+        let before = self.add(why);
         // The first of its kind is news, the following could be a flood.
         if before == 0 {
             tracing::warn!(%why, subject, "dropped a message; further ones of this kind are traced at debug level");
@@ -58,10 +69,15 @@ impl Dropped {
         }
     }
 
+    /// Counts one that somebody else speaks of; how many there were before.
+    pub(crate) fn add(&self, why: Why) -> u64 {
+        self.0[why as usize].fetch_add(1, Ordering::Relaxed)
+    }
+
     /// How many, by reason.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         const NAMES: [&str; REASONS.len()] =
-            ["status", "subject", "malformed", "type", "sender", "reply", "expired"];
+            ["status", "subject", "malformed", "type", "sender", "reply", "expired", "rejected"];
         NAMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 }

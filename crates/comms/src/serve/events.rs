@@ -5,6 +5,9 @@
 //! among those listened to at the same time. What is bounded is how many events can wait: what the server pushes to the
 //! service without an acknowledgement (1024, `max_ack_pending`), all its instances together. Once so many stand behind
 //! entities that fail, nothing new is heard until one of them succeeds.
+//!
+//! An event that its listener rejects, or that does not decode in this program, is acknowledged, logged and counted: it
+//! would fail for ever, and keep its entity waiting as long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,7 +81,17 @@ impl Events {
         let pause = match failure.decision {
             Decision::After(pause) => pause,
             // By what failed here: an event also comes again because a server or an instance stopped.
-            Decision::Again | Decision::Reject | Decision::Bury => back_off(work.again.saturating_add(1)),
+            Decision::Again => back_off(work.again.saturating_add(1)),
+            Decision::Reject | Decision::Bury => {
+                // It is in the log for ever, and nobody waits to be told: there is no dead letter of an event.
+                tracing::warn!(
+                    event = %id, %type_name, %entity, tries, reason = failure.reason(),
+                    "an event is let go: its listener rejected it, or it does not decode here"
+                );
+                self.comms.drops().add(Why::Rejected);
+                work.lease.tell(client, delivery::ACK).await;
+                return Next::Done;
+            }
         };
         tracing::warn!(
             event = %id, %type_name, %entity, tries, reason = failure.reason(),

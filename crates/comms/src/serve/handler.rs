@@ -115,7 +115,8 @@ impl EventHandler {
         let run: Run<_, _, _> = Arc::new(move |event: Unread, cx: EventContext| {
             let handler = Arc::clone(&handler);
             caught(async move {
-                let event: Recorded<E> = event.decode(cx.comms()).await?;
+                let block = event.block(cx.comms()).await?;
+                let event: Recorded<E> = event.read(block).map_err(|error| Failure::bury(chain(&error)))?;
                 handler(event, cx).await
             })
         });
