@@ -5,7 +5,7 @@
 //! the threshold does the whole body become one DAG-CBOR block. What then is over the block's limit is refused.
 
 use bytes::Bytes;
-use comms_content::{BLOCK_BYTES_MAX, Node};
+use comms_content::{BLOCK_BYTES_MAX, DAG_CBOR, Node};
 use comms_msg::{Body, TypeName};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
