@@ -107,8 +107,8 @@ pub(crate) struct Up {
     /// Where the nats-server that is started listens; port 0 takes any
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
     pub(crate) listen: SocketAddr,
-    /// Where content is put and fetched over HTTP; port 0 takes any
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7180")]
+    /// Where content is put and fetched over HTTP, on loopback; port 0 takes any
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7180", value_parser = loopback)]
     pub(crate) http: SocketAddr,
     /// The name of this node among others [default: as before, at first drawn]
     #[arg(long, value_name = "NODE")]
@@ -315,6 +315,16 @@ pub(crate) enum Shown {
     Services,
 }
 
+/// Reads an address that only this machine reaches.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|error: std::net::AddrParseError| error.to_string())?;
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(address);
+    }
+    Err("tokens would travel in the clear; take a loopback address, as 127.0.0.1:7180 or [::1]:7180"
+        .to_owned())
+}
+
 /// Reads a time span: `500ms`, `30s`, `2m`, `1h`.
 fn span(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -353,6 +363,18 @@ mod tests {
         let parsed = Arguments::parse_from(["comms", "--as", "desk", "new", "dir", "--name", "library"]);
         let Command::New(new) = parsed.command else { panic!("{parsed:?}") };
         assert_eq!((new.name.as_deref(), parsed.global.speaker()), (Some("library"), "desk"));
+    }
+
+    #[test]
+    fn only_loopback_is_loopback() {
+        for text in ["127.0.0.1:0", "127.1.2.3:7180", "[::1]:7180", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(loopback(text).map(|address| address.to_string()).as_deref(), Ok(text));
+        }
+        for text in
+            ["0.0.0.0:7180", "[::]:7180", "10.0.0.1:7180", "128.0.0.1:1", "localhost:7180", "127.0.0.1"]
+        {
+            assert!(loopback(text).is_err(), "{text}");
+        }
     }
 
     #[test]

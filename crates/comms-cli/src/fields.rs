@@ -13,6 +13,9 @@ use crate::failure::Failure;
 /// Levels below the body that a dotted name may reach; deeper things are written as JSON.
 const LEVELS_MAX: usize = 8;
 
+/// Characters of a text that may be meant as the name of a file: one line of a terminal.
+const FILE_CHARS_MAX: usize = 80;
+
 /// Where the value of a field comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Source {
@@ -63,6 +66,25 @@ impl Fields {
             })?;
         }
         Ok(fields)
+    }
+
+    /// How the field at this path of the body is given as bytes, if it was given as text.
+    pub(crate) fn file_advice(&self, path: &str) -> Option<String> {
+        let (mut fields, mut names) = (self, path.strip_prefix('/')?.split('/').peekable());
+        while let Some(name) = names.next() {
+            match fields.0.get(name)? {
+                Field::Below(below) => fields = below,
+                Field::Value(Source::Text(text)) if names.peek().is_none() => {
+                    let field = path.trim_start_matches('/').replace('/', ".");
+                    // A text that is no name of a file would only hide the advice.
+                    let is_name = !text.is_empty() && text.chars().count() <= FILE_CHARS_MAX;
+                    let file = if is_name { text.as_str() } else { "PATH" };
+                    return Some(format!("{field}=@{file} sends the file {file}; {field}=- standard input"));
+                }
+                Field::Value(_) => return None,
+            }
+        }
+        None
     }
 
     fn insert<'a>(&mut self, path: &[&'a str], source: Source) -> Result<(), &'a str> {
@@ -130,6 +152,27 @@ mod tests {
             ("by", Field::Below(by)),
         ];
         assert_eq!(fields.0, expected.map(|(name, field)| (name.to_owned(), field)).into());
+    }
+
+    #[test]
+    fn text_where_bytes_belong_gets_the_form_of_a_file() {
+        let long = "x".repeat(FILE_CHARS_MAX + 1);
+        let words = ["file=yy", "by.scan=a b.pdf", "empty=", &format!("long={long}"), "done=@yy", "n:=1"];
+        let fields = Fields::parse(&words.map(ToOwned::to_owned)).unwrap();
+        for (path, advice) in [
+            ("/file", Some("file=@yy sends the file yy; file=- standard input")),
+            ("/by/scan", Some("by.scan=@a b.pdf sends the file a b.pdf; by.scan=- standard input")),
+            ("/empty", Some("empty=@PATH sends the file PATH; empty=- standard input")),
+            ("/long", Some("long=@PATH sends the file PATH; long=- standard input")),
+            ("/by", None),
+            ("/file/below", None),
+            ("/done", None),
+            ("/n", None),
+            ("/other", None),
+            ("", None),
+        ] {
+            assert_eq!(fields.file_advice(path).as_deref(), advice, "{path}");
+        }
     }
 
     #[test]

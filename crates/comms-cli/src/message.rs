@@ -15,6 +15,7 @@ use comms_msg::{Kind, ServiceName};
 use crate::args::{Envelope, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::fields::Fields;
 use crate::json;
 use crate::output::bytes;
 
@@ -105,6 +106,7 @@ fn unknown(domain: &Domain, kind: Kind, text: &str) -> Failure {
 struct Attempt<'a> {
     kind: Kind,
     name: &'a TypeName,
+    fields: &'a Fields,
     id: MsgId,
     domain: Option<&'a Domain>,
     speaker: &'a str,
@@ -113,7 +115,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Why it was refused, in the words of the definition in force where it has any.
     fn failed(self, error: comms::Error) -> Failure {
-        let Self { kind, name, id, domain, speaker } = self;
+        let Self { kind, name, fields, id, domain, speaker } = self;
         let is_kept = match kind {
             Kind::Command | Kind::Event => true,
             Kind::Query => false,
@@ -140,7 +142,12 @@ impl Attempt<'_> {
                 | ErrorKind::Conflict
         );
         let is_text = error.problems().iter().any(|problem| problem.problem.starts_with("is text"));
+        let bytes = error.problems().iter().filter(|problem| problem.problem.starts_with("must be bytes"));
+        let file = bytes.filter_map(|problem| fields.file_advice(&problem.path)).next();
         let mut failure = Failure::from(error);
+        if let Some(advice) = file {
+            failure = failure.mend(advice);
+        }
         if is_text {
             failure =
                 failure.mend("field=text is always text: numbers, lists and true are written field:=JSON");

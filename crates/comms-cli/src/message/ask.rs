@@ -22,7 +22,14 @@ pub(crate) async fn ask(ask: &args::Ask, global: &Global, output: Output) -> Res
     let domain = domain.as_ref();
     let name = type_name(Kind::Query, &ask.type_name, domain)?;
     let body = super::body::assemble(&fields, &name, &comms, domain).await?;
-    let attempt = Attempt { kind: Kind::Query, name: &name, id: label.id, domain, speaker: global.speaker() };
+    let attempt = Attempt {
+        kind: Kind::Query,
+        name: &name,
+        fields: &fields,
+        id: label.id,
+        domain,
+        speaker: global.speaker(),
+    };
 
     let start = Instant::now();
     let mut asking =

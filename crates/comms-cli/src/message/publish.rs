@@ -24,7 +24,14 @@ pub(crate) async fn publish(publish: &args::Publish, global: &Global, output: Ou
     let domain = domain.as_ref();
     let name = type_name(Kind::Event, &publish.type_name, domain)?;
     let body = super::body::assemble(&fields, &name, &comms, domain).await?;
-    let attempt = Attempt { kind: Kind::Event, name: &name, id: label.id, domain, speaker: global.speaker() };
+    let attempt = Attempt {
+        kind: Kind::Event,
+        name: &name,
+        fields: &fields,
+        id: label.id,
+        domain,
+        speaker: global.speaker(),
+    };
 
     let start = Instant::now();
     let publishing =

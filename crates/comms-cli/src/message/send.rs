@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use comms::{Caused, End, Outcome, RawSent};
+use comms::{Caused, End, ErrorKind, Outcome, RawSent};
 use comms_msg::{Kind, Subject};
 
 use super::{Attempt, Label, labelled, sizes, type_name, version};
@@ -24,8 +24,14 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
     let domain = domain.as_ref();
     let name = type_name(Kind::Command, &send.type_name, domain)?;
     let body = super::body::assemble(&fields, &name, &comms, domain).await?;
-    let attempt =
-        Attempt { kind: Kind::Command, name: &name, id: label.id, domain, speaker: global.speaker() };
+    let attempt = Attempt {
+        kind: Kind::Command,
+        name: &name,
+        fields: &fields,
+        id: label.id,
+        domain,
+        speaker: global.speaker(),
+    };
 
     let start = Instant::now();
     let sending = labelled!(comms.raw().send(name.clone(), body.node).version(version(&name, domain)), label);
@@ -63,9 +69,10 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
     }
     let waiting = comms.raw().outcome(name.clone(), label.id);
     let outcome = match send.wait {
-        Some(wait) => waiting.within(wait).await?,
-        None => waiting.await?,
+        Some(wait) => waiting.within(wait).await,
+        None => waiting.await,
     };
+    let outcome = outcome.map_err(|error| unknown(error, &attempt))?;
     tell(&outcome, &attempt, start, output)
 }
 
@@ -110,6 +117,16 @@ fn tell(outcome: &Outcome, attempt: &Attempt<'_>, start: Instant, output: Output
     }
 }
 
+/// The command is kept, whatever became of the wait for its outcome.
+fn unknown(error: comms::Error, attempt: &Attempt<'_>) -> Failure {
+    let kept = format!("It is kept; its id is {}.", attempt.id);
+    if error.is_retryable() || error.kind() == ErrorKind::NotFound {
+        let what = format!("the outcome of {} is not known", attempt.name);
+        return Failure::new(Exit::NoAnswer, what).mend(kept).because(&error);
+    }
+    Failure::from(error).mend(kept)
+}
+
 /// Who would have to run, as far as it can be told here.
 fn handler(attempt: &Attempt<'_>) -> String {
     let handler = attempt.domain.and_then(|domain| domain.handler(attempt.name));
@@ -124,5 +141,33 @@ fn caused(event: &Caused, ms: f64) -> json::Caused {
         position: event.position.to_string(),
         cid: event.cid.to_string(),
         ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_fails_says_that_the_command_is_kept_under_its_id() {
+        let name = "documents.AddDocument".parse().unwrap();
+        let id = comms_msg::MsgId::parse_lenient("0190163d-8694-739b-aea5-966c26f8ad91").unwrap();
+        let fields = Fields::default();
+        let attempt =
+            Attempt { kind: Kind::Command, name: &name, fields: &fields, id, domain: None, speaker: "dev" };
+        let kept = "It is kept; its id is 0190163d-8694-739b-aea5-966c26f8ad91.";
+        for kind in [ErrorKind::Unavailable, ErrorKind::Timeout, ErrorKind::Busy, ErrorKind::NotFound] {
+            let failure = unknown(comms::Error::new(kind, "no node"), &attempt);
+            assert_eq!(failure.exit(), Exit::NoAnswer, "{kind}");
+            assert_eq!(
+                failure.to_string(),
+                format!(
+                    "error: the outcome of documents.AddDocument is not known\n  {kept}\n  because: no node"
+                )
+            );
+        }
+        let failure = unknown(comms::Error::new(ErrorKind::Denied, "not yours"), &attempt);
+        assert_eq!(failure.exit(), Exit::NotFound);
+        assert_eq!(failure.to_string(), format!("error: not yours\n  {kept}"));
     }
 }

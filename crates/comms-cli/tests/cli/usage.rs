@@ -57,6 +57,16 @@ fn what_cannot_be_parsed_is_usage() {
 }
 
 #[test]
+fn http_is_served_to_this_machine_only() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in ["0.0.0.0:0", "[::]:0", "192.168.1.2:7180"] {
+        let err = comms(folder.path(), &["up", "--http", address]).failed(2);
+        assert!(err.starts_with("error: ") && err.contains("--http"), "{err}");
+        assert!(err.contains("tokens would travel in the clear; take a loopback address"), "{err}");
+    }
+}
+
+#[test]
 fn fields_are_checked_before_anybody_is_asked() {
     let folder = tempfile::tempdir().unwrap();
     let err = comms(folder.path(), &["send", "documents.AddDocument", "title"]).failed(2);
