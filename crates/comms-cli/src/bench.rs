@@ -11,15 +11,16 @@
 //! | `direct` | direct commands, decoded typed at the far end, sum of ids compared | async-nats publish/subscribe; `nats bench pub`/`sub` |
 //! | `query`, `query_256` | queries, one at a time or 256, answers decoded and compared | async-nats request/reply; `nats bench service` |
 //! | `command_one`, `command_many` | durable commands until their outcome is known: kept, handled, its end kept | JetStream publish, push, ack; the same with a kept result |
-//! | `append_one`, `append_many` | events through the door | JetStream publish; for many also atomic batches of 1,000 |
-//! | `put_1g` | 1 GiB of new content: chunked, hashed, kept, synced | a file written and synced, without and with SHA-256 |
-//! | `get_1g` | the same, every block verified by its CID | a file read, without and with SHA-256 |
+//! | `append_one`, `append_many` | events through the door, read back typed and their ids summed after the clock stops | JetStream publish; for many also atomic batches of 1,000 |
+//! | `put_1g` | 1 GiB of new content: chunked, hashed, kept, synced | a file written and synced, without and with SHA-256; a JetStream stream |
+//! | `get_1g` | the same, every block verified by its CID | a file read, without and with SHA-256; a JetStream stream |
 //!
 //! Every message of ours has a fresh id and correlation, an owner and three pairs. The peers' payloads are made once and
 //! sent again and again, and are not looked at. What a row means is in `docs/performance.md`; how results print, in
 //! `result.rs`.
 
 mod append;
+mod bucket;
 mod command;
 mod contest;
 mod direct;

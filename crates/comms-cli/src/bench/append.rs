@@ -1,6 +1,8 @@
 //! Rows `append_one` and `append_many`: events appended to the log, acknowledged when they are on disk.
 //!
-//! Ours: checked at the door, with the id by which a repeat is recognised, then written by the log's single writer. JetStream: the
+//! Ours: checked at the door, with the id by which a repeat is recognised, then written by the log's single writer. When
+//! the clock has stopped a reader takes them from the log, decoded to their type: none may be missing, and the sum of
+//! their ids must be that of the sender. JetStream: the
 //! same number of bytes published to as many subjects of a stream, without ids, and acknowledged; many at a time also as
 //! atomic batches of 1,000. Streams are files, one replica, every write synced.
 
@@ -11,16 +13,19 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::{self, stream};
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
-use comms::Comms;
+use comms::{Comms, Position, WatchFrom};
 
 use super::contest::Contest;
 use super::grounds::Grounds;
 use super::load::{closed_loop, rate};
-use super::message::{ENTITIES, Noted, SENDER, entity, labelled};
+use super::message::{ENTITIES, Noted, READER, SENDER, entity, labelled};
 use super::peers::raw;
+use super::tally::Tally;
 use crate::failure::Failure;
 
 const STREAM: &str = "LOG";
+/// How long the next event may take to be read back.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Messages in an atomic batch: what the server takes at most.
 const BATCH: usize = 1000;
 
@@ -28,7 +33,11 @@ const BATCH: usize = 1000;
 pub(super) struct Append {
     at_once: usize,
     comms: Comms,
+    /// Counts what is given out to be appended.
     appended: Arc<AtomicU64>,
+    reader: Comms,
+    /// Where what was read back ends in the log.
+    position: Position,
     jetstream: jetstream::Context,
     subjects: Arc<[Subject]>,
     payload: Bytes,
@@ -49,7 +58,31 @@ impl Append {
             (0..ENTITIES).map(|number| Subject::from(format!("peer.log.{}", entity(number)))).collect();
         let payload = vec![0x61; grounds.sizes().noted].into();
         let comms = grounds.connect(SENDER).await?;
-        Ok(Append { at_once, comms, appended: Arc::default(), jetstream, subjects, payload })
+        let reader = grounds.connect(READER).await?;
+        let first = labelled!(comms.publish(Noted::new(0))).entity(entity(0)).await?;
+        let (appended, position) = (Arc::default(), first.position);
+        Ok(Append { at_once, comms, appended, reader, position, jetstream, subjects, payload })
+    }
+
+    /// Reads back what was appended since the last time, and holds it against what the sender was told.
+    async fn compare(&mut self, sent: &Tally) -> Result<(), Failure> {
+        let from = WatchFrom::Position(self.position);
+        let mut events = self.reader.watch::<Noted>().from(from).await?;
+        let read = Tally::default();
+        while read.count() < sent.count() {
+            let next = tokio::time::timeout(READ_WITHIN, events.next()).await;
+            let event = next
+                .ok()
+                .flatten()
+                .ok_or_else(|| Failure::failed(format!("only {} events are in the log", read.count())))??;
+            read.take(event.id());
+            self.position = event.position();
+        }
+        if read.sum() == sent.sum() {
+            Ok(())
+        } else {
+            Err(Failure::failed("append: what is in the log is not what was appended"))
+        }
     }
 
     async fn singly(&self, span: Duration) -> Result<f64, Failure> {
@@ -94,15 +127,24 @@ impl Contest for Append {
 
     async fn ours(&mut self, span: Duration) -> Result<f64, Failure> {
         let (comms, appended) = (self.comms.clone(), Arc::clone(&self.appended));
-        closed_loop(self.at_once, span, move |_| {
+        let (sent, bytes) = (Arc::new(Tally::default()), self.payload.len());
+        let counting = Arc::clone(&sent);
+        let rate = closed_loop(self.at_once, span, move |_| {
             let number = appended.fetch_add(1, Ordering::Relaxed);
-            let comms = comms.clone();
+            let (comms, sent) = (comms.clone(), Arc::clone(&counting));
             async move {
-                labelled!(comms.publish(Noted::new(number))).entity(entity(number)).await?;
+                let published = labelled!(comms.publish(Noted::new(number))).entity(entity(number)).await?;
+                if published.bytes != bytes {
+                    let message = format!("an event has {} bytes, not {bytes} as its peers", published.bytes);
+                    return Err(Failure::failed(message));
+                }
+                sent.take(published.id);
                 Ok(())
             }
         })
-        .await
+        .await?;
+        self.compare(&sent).await?;
+        Ok(rate)
     }
 
     async fn peer(&mut self, peer: usize, span: Duration) -> Result<f64, Failure> {

@@ -1,13 +1,15 @@
 //! Row `get_1g`: 1 GiB of content, streamed through the library, every block verified by its CID.
 //!
 //! Whoever reads compares every byte with what was put, ours and peers alike. The peers read one file with the same
-//! bytes; the second also takes the SHA-256 of every mebibyte. All three have just been written, and come from memory.
+//! bytes; the second also takes the SHA-256 of every mebibyte. The third reads them from a stream of bare JetStream. All
+//! have just been written, and come from memory.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use comms::{Cid, Comms};
 
+use super::bucket::Bucket;
 use super::contest::Contest;
 use super::file::{CONTENT_BYTES, Pattern, mebibytes, read, write};
 use super::grounds::Grounds;
@@ -21,6 +23,7 @@ pub(super) struct Get {
     comms: Comms,
     cid: Cid,
     file: PathBuf,
+    bucket: Bucket,
     pattern: Pattern,
 }
 
@@ -32,7 +35,9 @@ impl Get {
         let (path, content) = (file.clone(), pattern.clone());
         let writing = tokio::task::spawn_blocking(move || write(&path, &content, false));
         writing.await.map_err(|error| Failure::failed("a writer ended badly").because(&error))??;
-        Ok(Get { comms, cid, file, pattern })
+        let bucket = Bucket::connect(grounds.peers()).await?;
+        bucket.put(grounds.peers(), &pattern).await?;
+        Ok(Get { comms, cid, file, bucket, pattern })
     }
 }
 
@@ -57,7 +62,7 @@ impl Contest for Get {
     const UNIT: &'static str = "MiB/s";
 
     fn peers(&self) -> Vec<&'static str> {
-        vec!["file: read", "file: read, SHA-256"]
+        vec!["file: read", "file: read, SHA-256", "JetStream, chunks of 512 KiB"]
     }
 
     fn warms_up(&self) -> bool {
@@ -71,6 +76,9 @@ impl Contest for Get {
     }
 
     async fn peer(&mut self, peer: usize, _: Duration) -> Result<f64, Failure> {
+        if peer == 2 {
+            return self.bucket.get(&self.pattern).await;
+        }
         let (file, pattern) = (self.file.clone(), self.pattern.clone());
         let reading = tokio::task::spawn_blocking(move || read(&file, &pattern, peer == 1));
         reading.await.map_err(|error| Failure::failed("a reader ended badly").because(&error))?
@@ -79,6 +87,7 @@ impl Contest for Get {
     async fn end(self) -> Result<(), Failure> {
         // One that is not there need not be removed.
         let _ = std::fs::remove_file(&self.file);
+        self.bucket.remove().await;
         Ok(())
     }
 }

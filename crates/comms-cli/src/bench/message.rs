@@ -32,6 +32,9 @@ emits = ["bench.Noted"]
 [service.keeper]
 handles = ["bench.Tell", "bench.Keep"]
 answers = ["bench.Find"]
+
+[service.reader]
+observes = ["bench.Noted"]
 "#;
 /// The types, each with [`SCHEMA`], which the doors hold every command and event against.
 pub(super) const TYPES: [&str; 4] = ["Tell", "Keep", "Find", "Noted"];
@@ -49,6 +52,8 @@ pub(super) const SCHEMA: &str = r#"{
 pub(super) const SENDER: &str = "sender";
 /// Who handles and answers.
 pub(super) const KEEPER: &str = "keeper";
+/// Who reads back what was appended.
+pub(super) const READER: &str = "reader";
 
 const OWNER: &str = "user-7f3a9c";
 const PAIRS: [(&str, &str); 3] =

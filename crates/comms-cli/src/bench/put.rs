@@ -2,7 +2,7 @@
 //!
 //! Ours: over loopback HTTP, cut into blocks, hashed, kept and synced before the answer. The peers write the same bytes
 //! into one file and sync it; the second also takes the SHA-256 of every mebibyte, which is what a CID needs. Nothing
-//! of either goes over a network.
+//! of either goes over a network. The third stores them in a stream of bare JetStream, in chunks that are synced.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,24 +11,30 @@ use std::time::{Duration, Instant};
 use comms::{Comms, Source};
 use futures::stream;
 
+use super::bucket::Bucket;
 use super::contest::Contest;
 use super::file::{CONTENT_BYTES, Pattern, mebibytes, write};
 use super::grounds::Grounds;
 use super::message::SENDER;
+use super::peers::Peers;
 use crate::failure::Failure;
 
 /// The contest.
 #[derive(Debug)]
-pub(super) struct Put {
+pub(super) struct Put<'a> {
     comms: Comms,
     file: PathBuf,
+    peers: &'a Peers,
+    bucket: Bucket,
     pattern: Pattern,
 }
 
-impl Put {
+impl Put<'_> {
     /// Connects.
-    pub(super) async fn prepare(grounds: &Grounds) -> Result<Put, Failure> {
-        Ok(Put { comms: grounds.connect(SENDER).await?, file: grounds.file(), pattern: Pattern::random() })
+    pub(super) async fn prepare(grounds: &Grounds) -> Result<Put<'_>, Failure> {
+        let (comms, peers) = (grounds.connect(SENDER).await?, grounds.peers());
+        let bucket = Bucket::connect(peers).await?;
+        Ok(Put { comms, file: grounds.file(), peers, bucket, pattern: Pattern::random() })
     }
 }
 
@@ -45,11 +51,11 @@ pub(super) async fn put(comms: &Comms, pattern: &Pattern) -> Result<(Duration, c
     }
 }
 
-impl Contest for Put {
+impl Contest for Put<'_> {
     const UNIT: &'static str = "MiB/s";
 
     fn peers(&self) -> Vec<&'static str> {
-        vec!["file: write, fsync", "file: SHA-256, write, fsync"]
+        vec!["file: write, fsync", "file: SHA-256, write, fsync", "JetStream, chunks of 512 KiB"]
     }
 
     fn warms_up(&self) -> bool {
@@ -66,6 +72,9 @@ impl Contest for Put {
     }
 
     async fn peer(&mut self, peer: usize, _: Duration) -> Result<f64, Failure> {
+        if peer == 2 {
+            return self.bucket.put(self.peers, &self.pattern).await.map(mebibytes);
+        }
         let (file, pattern) = (self.file.clone(), self.pattern.clone());
         // The last one's file is gone before the clock runs.
         let _ = std::fs::remove_file(&file);
@@ -76,6 +85,7 @@ impl Contest for Put {
     async fn end(self) -> Result<(), Failure> {
         // One that is not there need not be removed.
         let _ = std::fs::remove_file(&self.file);
+        self.bucket.remove().await;
         Ok(())
     }
 }

@@ -123,7 +123,7 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
          missing\n  /file    missing\n  /titel   unknown; did you mean title?\n  nothing was stored.\n",
     );
     refused(
-        &["send", "documents.AddDocument", "title=x", "file=yy"],
+        &["send", "documents.AddDocument", "title=x", "file=yy", "--as", "desk"],
         3,
         "error: documents.AddDocument refused: 1 thing does not fit schemas/documents/AddDocument.json\n  /file   must \
          be bytes ({\"/\": {\"bytes\": base64}}) or a link ({\"/\": CID})\n  file=@yy sends the file yy; file=- \

@@ -22,6 +22,7 @@ pub(crate) fn assert_fits(command: &str, object: &Value) {
 #[test]
 fn every_command_has_a_definition() {
     for command in [
+        "bench",
         "up",
         "new",
         "demo",
