@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use bytes::Bytes;
+use comms_content::{Cid, DAG_CBOR, RAW};
 use comms_tests::wait::SOON;
 use comms_tests::{TestNode, wait_until};
 use futures::StreamExt;
@@ -185,9 +186,10 @@ async fn a_door_answers_into_its_senders_inbox_and_nowhere_else() {
         archive.queue_subscribe("library.command.documents.Ping.*", "archive".into()).await.unwrap();
     let mut asked =
         archive.queue_subscribe("library.query.documents.FindDocuments.*", "archive".into()).await.unwrap();
-    let mut inbox = desk.subscribe("_INBOX.desk.>").await.unwrap();
-    for client in [&reader, &archive, &desk] {
-        client.flush().await.unwrap();
+    let mut inbox = desk.subscribe("_INBOX.desk.guess").await.unwrap();
+    for (client, name) in [(&reader, "reader"), (&archive, "archive"), (&desk, "desk")] {
+        // An answer behind it on the same connection: the subscription is in force.
+        client.request(format!("library.door.hello.{name}"), "{}".into()).await.unwrap();
     }
     let body =
         json!({ "metadata": { "owner": "evil" }, "content": { "command": "lending.Lend", "body": {} } });
@@ -230,7 +232,8 @@ async fn a_responder_that_answers_anything_can_only_reach_inboxes() {
         .queue_subscribe("library.query.documents.FindDocuments.*", "archive".into())
         .await
         .unwrap();
-    archive.client.flush().await.unwrap();
+    // An answer behind it on the same connection: the subscription is in force.
+    archive.ask("library.door.hello.archive", json!({})).await;
     for reply in [
         "library.live.event.documents.x.DocumentAdded",
         "library.command.documents.Ping.desk",
@@ -353,7 +356,7 @@ async fn a_foreign_link_is_refused_like_an_absent_one_at_every_door() {
     let desk = node.connect("desk").await;
     // A body by itself, so that it can be linked both in place of a body and within one.
     let secret = desk.put(&b"\xa1\x61n\x01"[..]).await.unwrap().cid;
-    let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+    let absent: Cid = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e".parse().unwrap();
     let evil = Attacker::of(&node, "evil").await;
     let lender = Attacker::of(&node, "lender").await;
     let (command, delivery) = delivered_lend(&evil, &lender).await;
@@ -366,6 +369,9 @@ async fn a_foreign_link_is_refused_like_an_absent_one_at_every_door() {
     };
     let commit = |event: Value| json!({ "command": command, "delivery": delivery, "completion": "done", "events": [event] });
     for is_whole in [false, true] {
+        // In place of a body stands a block of DAG-CBOR; any other codec is refused as such.
+        let codec = if is_whole { DAG_CBOR } else { RAW };
+        let [secret, absent] = [secret, absent].map(|cid| cid.with_codec(codec).to_string());
         let messages = |cid: &str| {
             [
                 owned(linking("event", "lending.Noted", cid, is_whole)),
@@ -378,13 +384,13 @@ async fn a_foreign_link_is_refused_like_an_absent_one_at_every_door() {
             (&evil, "library.door.command.lending.Lend.evil"),
             (&lender, "library.door.commit.lending.Lend.lender"),
         ];
-        let both = messages(&secret.to_string()).into_iter().zip(messages(absent));
+        let both = messages(&secret).into_iter().zip(messages(&absent));
         for ((attacker, door), (foreign, missing)) in doors.into_iter().zip(both) {
             let foreign = attacker.ask(door, foreign).await;
             let missing = attacker.ask(door, missing).await;
             assert_eq!(foreign["error"]["kind"], "not_found", "{door}, whole: {is_whole}: {foreign}");
             let text = |answer: &Value, cid: &str| answer["error"].to_string().replace(cid, "CID");
-            assert_eq!(text(&foreign, &secret.to_string()), text(&missing, absent), "{door}");
+            assert_eq!(text(&foreign, &secret), text(&missing, &absent), "{door}");
         }
     }
     assert_eq!(stored().await, before, "what was refused was stored");
@@ -404,7 +410,8 @@ async fn delivered_lend(evil: &Attacker, lender: &Attacker) -> (String, String) 
     let listening = lender.ask("library.door.listen.lender", json!({})).await;
     let subject = listening["ok"]["commands"]["subject"].as_str().unwrap().to_owned();
     let mut deliveries = lender.client.queue_subscribe(subject, "lender".into()).await.unwrap();
-    lender.client.flush().await.unwrap();
+    // An answer behind it on the same connection: the subscription is in force.
+    lender.ask("library.door.hello.lender", json!({})).await;
     let id = "0190a000-0000-7000-8000-000000000001";
     let lend = json!({ "id": id, "metadata": { "owner": "ada" },
         "content": { "command": "lending.Lend", "body": { "n": 1 } } });

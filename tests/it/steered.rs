@@ -108,8 +108,9 @@ async fn the_broker_answers_acknowledgements_on_subjects_of_others() {
         ),
         ("_INBOX.desk.token".to_owned(), desk.subscribe("_INBOX.desk.token").await.unwrap()),
     ];
-    for client in [&archive, &indexer, &desk] {
-        client.flush().await.unwrap();
+    for (client, name) in [(&archive, "archive"), (&indexer, "indexer"), (&desk, "desk")] {
+        // An answer behind it on the same connection: the subscriptions are in force.
+        ask(client, &format!("library.door.hello.{name}"), json!({})).await;
     }
     for (subject, subscriber) in &mut heard {
         evil.onto(subject).await;
