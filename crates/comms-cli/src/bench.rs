@@ -9,7 +9,7 @@
 //! | row | ours | peers |
 //! |---|---|---|
 //! | `direct` | direct commands, decoded typed at the far end, sum of ids compared | async-nats publish/subscribe; `nats bench pub`/`sub` |
-//! | `query`, `query_256` | queries, one at a time or 256, answers decoded and compared | async-nats request/reply; `nats bench service` |
+//! | `query`, `query_256` | queries, one at a time or 256, answers decoded and compared | async-nats request/reply; `nats bench service`, which answers 2 bytes |
 //! | `command_one`, `command_many` | durable commands until their outcome is known: kept, handled, its end kept | JetStream publish, push, ack; the same with a kept result |
 //! | `append_one`, `append_many` | events through the door, read back typed and their ids summed after the clock stops | JetStream publish; for many also atomic batches of 1,000 |
 //! | `put_1g` | 1 GiB of new content: chunked, hashed, kept, synced | a file written and synced, without and with SHA-256; a JetStream stream |

@@ -1,10 +1,11 @@
 //! Rows `command_one` and `command_many`: durable commands from their sending until their outcome is known.
 //!
 //! Ours: kept and synced, delivered, handled by another service, its end kept and synced, told to the sender; handled
-//! once each, by the sum of ids. JetStream, first peer: published and acknowledged, pushed to a consumer, acknowledged by it;
-//! nothing is kept of how it ended, so that half as much is written. Second peer: the consumer also publishes a result of
-//! the same size to a second stream and waits until it is kept, which is what ours does. All streams are files,
-//! one replica, every write synced; the queue is a work queue on both sides, with as many unacknowledged at most.
+//! once each, by the sum of ids, and each as large as a peer's payload. JetStream, first peer: published and
+//! acknowledged, pushed to a consumer, acknowledged by it; nothing is kept of how it ended, so that half as much is
+//! written. Second peer: the consumer also publishes a result of the same size to a second stream and waits until it is
+//! kept, which is what ours does. All streams are files, one replica, every write synced; the queue is a work queue on
+//! both sides, with as many unacknowledged at most.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,6 +34,8 @@ const ACK_PENDING_MAX: i64 = 1024;
 /// The contest.
 pub(super) struct Commands {
     at_once: usize,
+    /// Bytes of each command, ours and the peers'.
+    bytes: usize,
     comms: Comms,
     keeper: comms::Running,
     tally: Arc<Tally>,
@@ -72,7 +75,7 @@ impl Commands {
         let bytes = grounds.sizes().keep;
         let queue = Peer::prepare(grounds.peers(), "QUEUE", None, at_once, bytes).await?;
         let recorded = Peer::prepare(grounds.peers(), "RECORDED", Some("RESULT"), at_once, bytes).await?;
-        Ok(Commands { at_once, comms, keeper, tally, sent: Arc::default(), queue, recorded })
+        Ok(Commands { at_once, bytes, comms, keeper, tally, sent: Arc::default(), queue, recorded })
     }
 }
 
@@ -84,7 +87,7 @@ impl Contest for Commands {
     }
 
     async fn ours(&mut self, span: Duration) -> Result<f64, Failure> {
-        let (comms, sent) = (self.comms.clone(), Arc::clone(&self.sent));
+        let (comms, sent, bytes) = (self.comms.clone(), Arc::clone(&self.sent), self.bytes);
         let rate = closed_loop(self.at_once, span, move |_| {
             let (comms, sent) = (comms.clone(), Arc::clone(&sent));
             async move {
@@ -96,6 +99,10 @@ impl Contest for Commands {
                     sent.count
                 };
                 let command = labelled!(comms.send(Keep::new(number)).id(id)).await?;
+                if command.bytes != bytes {
+                    let message = format!("a command has {} bytes, not {bytes} as its peers", command.bytes);
+                    return Err(Failure::failed(message));
+                }
                 command.outcome().await?.done()?;
                 Ok(())
             }

@@ -47,7 +47,7 @@ impl Cli {
         subscriber.rate().await
     }
 
-    /// `nats bench service serve` and `request`: requests answered, per second.
+    /// `nats bench service serve` and `request`: requests of that many bytes, each answered with two, per second.
     pub(super) async fn request(&self, peers: &Peers, messages: u64, bytes: usize) -> Result<f64, Failure> {
         const SUBJECT: &str = "foreign.query";
         let _server = self.start(peers, &["service", "serve", SUBJECT], messages, bytes)?;

@@ -2,7 +2,8 @@
 //!
 //! Ours: the query is decoded to its type by the handler, the answer by the asker, who compares the number in it; the
 //! handler's sum of ids must be that of the askers. async-nats: request and reply with as many bytes each way.
-//! `nats bench service`: as many requests, one at a time, with the bytes of the query each way.
+//! `nats bench service`: as many requests, one at a time, with the bytes of the query; its service answers with two bytes,
+//! whatever it is asked, so that this peer moves less than the others.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl Contest for Queries<'_> {
     const UNIT: &'static str = "queries/s";
 
     fn peers(&self) -> Vec<&'static str> {
-        let foreign = self.cli.map(|_| "nats bench service");
+        let foreign = self.cli.map(|_| "nats bench service, answers of 2 bytes");
         [Some("async-nats request/reply"), foreign].into_iter().flatten().collect()
     }
 
