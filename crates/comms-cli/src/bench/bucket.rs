@@ -17,6 +17,9 @@ const SUBJECT: &str = "peer.bucket";
 const CHUNK_BYTES: usize = PIECE_BYTES / 2;
 /// Chunks on their way at once: enough to hide the round trip behind the disk.
 const CHUNKS_AT_ONCE: usize = 32;
+/// Chunks that a reader asks for at once: 32 MiB, half of what the server holds for a client before it disconnects it as
+/// too slow.
+const CHUNKS_ASKED_MAX: i64 = 64;
 
 /// The bucket. It is made anew for each content, so that it holds one at most.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ impl Bucket {
     pub(super) async fn get(&self, pattern: &Pattern) -> Result<f64, Failure> {
         let begin = Instant::now();
         let stream = self.jetstream.get_stream_no_info(STREAM).await.map_err(|error| raw(&error))?;
-        let consumer =
-            stream.create_consumer(pull::OrderedConfig::default()).await.map_err(|error| raw(&error))?;
+        let config = pull::OrderedConfig { max_batch: CHUNKS_ASKED_MAX, ..pull::OrderedConfig::default() };
+        let consumer = stream.create_consumer(config).await.map_err(|error| raw(&error))?;
         let mut chunks = consumer.messages().await.map_err(|error| raw(&error))?;
         let mut offset = 0;
         while offset < CONTENT_BYTES {
