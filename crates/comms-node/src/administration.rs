@@ -113,11 +113,13 @@ impl Administration {
         self.current.replace(domain);
         if let Some(doors) = self.doors.get() {
             doors.follow(Arc::new(layout.clone()));
-            // After the doors follow: no watch of the former kind is opened behind this.
-            provision::revoke(&self.jetstream, doors.log.event_stream_name(), &self.current.get()).await?;
         }
         admit(&self.tokens, &layout, &keys);
-        sources.keep(&self.held)
+        sources.keep(&self.held)?;
+        // After the doors follow, so that no watch of the former kind is opened behind this; and after everything else, which
+        // must not be left undone where the server does not answer.
+        let Some(doors) = self.doors.get() else { return Ok(()) };
+        provision::revoke(&self.jetstream, doors.log.event_stream_name(), &self.current.get()).await
     }
 
     /// JetStream does not answer for a moment after a reload; what is done before an error stays done.

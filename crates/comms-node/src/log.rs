@@ -429,9 +429,8 @@ impl EventLog {
 
     /// The stream of events with what it holds now.
     pub(crate) async fn event_stream(&self) -> Result<Stream, AppendError> {
-        let name = &self.events.cached_info().config.name;
         jetstream::new(self.client.clone())
-            .get_stream(name)
+            .get_stream(self.event_stream_name())
             .await
             .map_err(|e| AppendError::Unavailable { reason: e.to_string(), may_have_happened: false })
     }

@@ -2,9 +2,9 @@
 //!
 //! Ours: checked at the door, with the id by which a repeat is recognised, then written by the log's single writer. When
 //! the clock has stopped a reader takes them from the log, decoded to their type: none may be missing, and the sum of
-//! their ids must be that of the sender. JetStream: the
-//! same number of bytes published to as many subjects of a stream, without ids, and acknowledged; many at a time also as
-//! atomic batches of 1,000. Streams are files, one replica, every write synced.
+//! their ids must be that of the sender. JetStream: the same number of bytes published to as many subjects of a stream,
+//! without ids, and acknowledged; many at a time also as atomic batches of 1,000. Streams are files, one replica, every
+//! write synced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use comms::{Comms, Position, WatchFrom};
 use super::contest::Contest;
 use super::grounds::Grounds;
 use super::load::{closed_loop, rate};
-use super::message::{ENTITIES, Noted, READER, SENDER, entity, labelled};
+use super::message::{ENTITIES, Noted, READER, SENDER, as_large, entity, labelled};
 use super::peers::raw;
 use super::tally::Tally;
 use crate::failure::Failure;
@@ -134,10 +134,7 @@ impl Contest for Append {
             let (comms, sent) = (comms.clone(), Arc::clone(&counting));
             async move {
                 let published = labelled!(comms.publish(Noted::new(number))).entity(entity(number)).await?;
-                if published.bytes != bytes {
-                    let message = format!("an event has {} bytes, not {bytes} as its peers", published.bytes);
-                    return Err(Failure::failed(message));
-                }
+                as_large(published.bytes, bytes)?;
                 sent.take(published.id);
                 Ok(())
             }

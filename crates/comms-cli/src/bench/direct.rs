@@ -17,7 +17,7 @@ use super::contest::Contest;
 use super::foreign::Cli;
 use super::grounds::Grounds;
 use super::load::rate;
-use super::message::{KEEPER, SENDER, Tell, labelled};
+use super::message::{KEEPER, SENDER, Tell, as_large, labelled};
 use super::peers::{Peers, raw};
 use super::tally::{Sum, Tally};
 use crate::failure::Failure;
@@ -107,17 +107,12 @@ impl Contest for Direct<'_> {
                     break;
                 }
                 let told = labelled!(comms.send(Tell::new(sent))).await?;
-                if told.bytes != bytes {
-                    return Err(Failure::failed(format!(
-                        "a message has {} bytes, not {bytes} as its peers",
-                        told.bytes
-                    )));
-                }
+                as_large(told.bytes, bytes)?;
                 sum.add(told.id);
                 sent += 1;
             }
             let all = tally.all(sent).await;
-            Ok((sent, sum, all, begin.elapsed()))
+            Ok::<_, Failure>((sent, sum, all, begin.elapsed()))
         });
         let (sent, sum, all, took) = sending.await.map_err(ended_badly)??;
         (self.ours.sent, self.ours.sum) = (sent, sum);

@@ -148,6 +148,14 @@ pub(super) fn entity(number: u64) -> String {
 /// Entities that events happen to.
 pub(super) const ENTITIES: u64 = 1000;
 
+/// Fails where a message has other bytes on the wire than its peers have.
+pub(super) fn as_large(bytes: usize, peers: usize) -> Result<(), Failure> {
+    if bytes == peers {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("a message has {bytes} bytes, not {peers} as its peers")))
+}
+
 /// Bytes of each message on the wire.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {

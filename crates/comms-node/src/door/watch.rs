@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use comms_msg::ServiceName;
 use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
-use time::OffsetDateTime;
 
 use super::Doors;
 use super::request::Request;
+use crate::clock::date;
+use crate::provision::watch_mark;
 
 /// A watch nobody listens to is dropped after this.
 const INACTIVE_MAX: Duration = Duration::from_secs(30);
@@ -45,12 +46,7 @@ impl Doors {
         let deliver_policy = match ask.from {
             WatchFrom::Start => DeliverPolicy::All,
             WatchFrom::New => DeliverPolicy::New,
-            WatchFrom::Time(time) => {
-                let nanos = i128::from(time.unix_ms()) * 1_000_000;
-                let start =
-                    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-                DeliverPolicy::ByStartTime { start_time: start }
-            }
+            WatchFrom::Time(time) => DeliverPolicy::ByStartTime { start_time: date(time.unix_ms()) },
             WatchFrom::Position(position) if position.log() == self.log.incarnation => {
                 DeliverPolicy::ByStartSequence { start_sequence: position.sequence() + 1 }
             }
@@ -78,7 +74,7 @@ impl Doors {
             flow_control: true,
             idle_heartbeat: HEARTBEAT,
             inactive_threshold: INACTIVE_MAX,
-            metadata: crate::provision::watch_mark(&sender),
+            metadata: watch_mark(&sender),
             ..Default::default()
         };
         let made = stream.create_consumer(consumer).await.map_err(|e| {

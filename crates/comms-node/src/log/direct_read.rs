@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::clock::date;
 
 /// Messages in one answer; the server's limit for a batched direct get is 1,024.
 const BATCH: usize = 1_000;
@@ -96,9 +97,7 @@ fn request(subject: &str, begin: Begin) -> Result<String, String> {
     match begin {
         Begin::At(sequence) => request["seq"] = sequence.into(),
         Begin::Since(unix_ms) => {
-            let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
-                .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-            request["start_time"] = time.format(&Rfc3339).map_err(|e| e.to_string())?.into();
+            request["start_time"] = date(unix_ms).format(&Rfc3339).map_err(|e| e.to_string())?.into();
         }
     }
     Ok(request.to_string())

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::outcomes::Origin;
 use comms_msg::{MsgId, Owner, ServiceName, TypeName};
+
+use super::outcomes::Origin;
 
 /// Commands that may wait at once. The door answers *busy* past it: a queue nobody drains is not a place to keep things.
 pub(crate) const PENDING_MAX: usize = 500_000;

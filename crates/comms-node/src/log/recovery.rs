@@ -14,12 +14,12 @@ use comms_content::Node;
 use comms_msg::{DomainContent, Msg, MsgId, ServiceName};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 use super::direct_read::{self, Begin};
 use super::outcomes::{Ending, OUTCOME_KEPT_MS, Outcomes};
 use super::pending::{Pending, PendingCommand};
 use crate::Error;
+use crate::clock::date;
 
 /// How long one message may take to come before the read-back counts as stuck.
 const NEXT_WAIT: Duration = Duration::from_secs(10);
@@ -100,8 +100,7 @@ pub(crate) async fn recover(
     })
     .await
     .map_err(|reason| Error::Recovery { what: queue.clone(), reason })?;
-    let start_time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(since_ms) * 1_000_000)
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let start_time = date(since_ms);
     let pending = &recovered.pending;
     let is_waiting = |command: &MsgId| pending.sequence_of(command).is_some();
     let outcome_prefix = format!("{domain}.outcome.");

@@ -22,7 +22,7 @@ use crate::Error;
 const MARK: &str = "comms.layout";
 
 /// A change of one consumer.
-enum Change<'a> {
+pub(super) enum Change<'a> {
     Remove(&'a str),
     Put(Box<Config>),
 }
@@ -78,14 +78,21 @@ pub(super) async fn apply(
     Ok(done.into_iter().collect())
 }
 
-async fn existing(jetstream: &jetstream::Context, stream: &str) -> Result<BTreeMap<String, Config>, Error> {
+pub(super) async fn existing(
+    jetstream: &jetstream::Context,
+    stream: &str,
+) -> Result<BTreeMap<String, Config>, Error> {
     let doing = || format!("list the consumers of {stream}");
     let handle = jetstream.get_stream_no_info(stream).await.map_err(|error| failed(doing(), error))?;
     let listed = handle.consumers().map_ok(|info| (info.name, info.config)).try_collect().await;
     listed.map_err(|error| failed(doing(), error))
 }
 
-async fn make(jetstream: &jetstream::Context, stream: &str, change: &Change<'_>) -> Result<(), Error> {
+pub(super) async fn make(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    change: &Change<'_>,
+) -> Result<(), Error> {
     match change {
         Change::Remove(name) => {
             let removed = jetstream.delete_consumer_from_stream(name, stream).await;

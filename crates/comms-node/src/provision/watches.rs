@@ -6,9 +6,8 @@ use async_nats::jetstream;
 use async_nats::jetstream::consumer::Config;
 use comms_domain::Domain;
 use comms_msg::{ServiceName, TypeName};
-use futures::TryStreamExt;
 
-use super::failed;
+use super::consumers::{self, Change};
 use crate::Error;
 
 /// The key in a consumer's metadata under which its watcher stands.
@@ -26,18 +25,10 @@ pub(crate) async fn revoke(
     stream: &str,
     domain: &Domain,
 ) -> Result<(), Error> {
-    let doing = || format!("end watches of {stream}");
-    let handle = jetstream.get_stream_no_info(stream).await.map_err(|error| failed(doing(), error))?;
-    let listed: Vec<(String, Config)> = handle
-        .consumers()
-        .map_ok(|info| (info.name, info.config))
-        .try_collect()
-        .await
-        .map_err(|error| failed(doing(), error))?;
-    for (name, config) in listed {
+    for (name, config) in consumers::existing(jetstream, stream).await? {
         let Some(watcher) = config.metadata.get(WATCHER) else { continue };
         if !may_watch(domain, watcher, &config) {
-            handle.delete_consumer(&name).await.map_err(|error| failed(doing(), error))?;
+            consumers::make(jetstream, stream, &Change::Remove(&name)).await?;
         }
     }
     Ok(())
@@ -46,7 +37,7 @@ pub(crate) async fn revoke(
 fn may_watch(domain: &Domain, watcher: &str, config: &Config) -> bool {
     let service = watcher.parse().ok().and_then(|name: ServiceName| domain.service(&name).cloned());
     let Some(service) = service else { return false };
-    super::consumers::subjects(config)
+    consumers::subjects(config)
         .iter()
         .all(|subject| type_of(subject).is_some_and(|type_name| service.observes.contains(&type_name)))
 }
