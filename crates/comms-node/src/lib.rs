@@ -27,6 +27,7 @@ pub mod probe;
 pub mod provision;
 mod secret;
 pub mod server;
+pub mod share;
 pub mod tasks;
 
 pub use current::Current;
