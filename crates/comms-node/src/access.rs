@@ -11,12 +11,10 @@
 use std::collections::HashSet;
 
 use comms_content::{Cid, DAG_CBOR, Node};
-use comms_domain::{Right, Service};
+use comms_domain::{Domain, Right, Service};
 use comms_msg::{ServiceName, TypeName};
 use comms_store::{Blocks, Error, Grant, Grants, Result};
 use futures::{StreamExt, TryStreamExt, stream};
-
-use crate::current::Current;
 
 /// Contents that one link may open, itself included: a body that was split, with what its parts link to.
 const LINKED_MAX: usize = 4_096;
@@ -27,23 +25,21 @@ const GRANTS_AT_ONCE: usize = 8;
 /// The rule, with what it decides by.
 #[derive(Debug)]
 pub struct Access {
-    current: Current,
     blocks: Blocks,
     grants: Grants,
 }
 
 impl Access {
-    /// Decides by the definition in force and by what is recorded.
-    pub fn new(current: Current, blocks: Blocks, grants: Grants) -> Self {
-        Self { current, blocks, grants }
+    /// Decides by what is recorded, and by the definition that each question comes with.
+    pub fn new(blocks: Blocks, grants: Grants) -> Self {
+        Self { blocks, grants }
     }
 
     /// Whether the service may read this content, whether it is here or not.
     ///
     /// # Errors
     /// What the disk says. Nobody may read anything then.
-    pub async fn may_read(&self, service: &ServiceName, cid: &Cid) -> Result<bool> {
-        let domain = self.current.get();
+    pub async fn may_read(&self, domain: &Domain, service: &ServiceName, cid: &Cid) -> Result<bool> {
         let Some(definition) = domain.service(service) else { return Ok(false) };
         if definition.has(Right::ContentRead) {
             return Ok(true);
@@ -57,10 +53,10 @@ impl Access {
     ///
     /// # Errors
     /// As [`Access::may_read`]; [`Error::TooLarge`] for a link to more contents than a message may carry.
-    pub async fn may_link(&self, service: &ServiceName, cid: &Cid) -> Result<bool> {
+    pub async fn may_link(&self, domain: &Domain, service: &ServiceName, cid: &Cid) -> Result<bool> {
         let mut linked = Linked::new(cid);
         while let Some(cid) = linked.next() {
-            if !self.may_read(service, &cid).await? || !self.blocks.has(&cid).await? {
+            if !self.may_read(domain, service, &cid).await? || !self.blocks.has(&cid).await? {
                 return Ok(false);
             }
             if !self.follow(&mut linked, &cid).await? {
@@ -99,8 +95,14 @@ impl Access {
     ///
     /// # Errors
     /// As [`Access::grant_carried`].
-    pub async fn grant_for(&self, cid: &Cid, service: &ServiceName, name: &TypeName) -> Result<()> {
-        let part = self.part(service, name);
+    pub async fn grant_for(
+        &self,
+        domain: &Domain,
+        cid: &Cid,
+        service: &ServiceName,
+        name: &TypeName,
+    ) -> Result<()> {
+        let part = Part::of(domain, service, name);
         if part.speaks {
             self.grant_linked(cid, &Grant::CarriedBy(name.clone())).await?;
         }
@@ -108,17 +110,6 @@ impl Access {
             self.grant_linked(cid, &Grant::InReplyTo(name.clone())).await?;
         }
         Ok(())
-    }
-
-    /// What the service has to do with messages of a type.
-    pub(crate) fn part(&self, service: &ServiceName, name: &TypeName) -> Part {
-        let domain = self.current.get();
-        domain.service(service).map_or_else(Part::default, |service| Part {
-            speaks: service.sends.contains(name)
-                || service.asks.contains(name)
-                || service.emits.contains(name),
-            replies: service.handles.contains(name) || service.answers.contains(name),
-        })
     }
 
     async fn grant_linked(&self, cid: &Cid, grant: &Grant) -> Result<()> {
@@ -166,6 +157,15 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    pub(crate) fn of(domain: &Domain, service: &ServiceName, name: &TypeName) -> Part {
+        domain.service(service).map_or_else(Part::default, |service| Part {
+            speaks: service.sends.contains(name)
+                || service.asks.contains(name)
+                || service.emits.contains(name),
+            replies: service.handles.contains(name) || service.answers.contains(name),
+        })
+    }
+
     pub(crate) fn any(self) -> bool {
         self.speaks || self.replies
     }

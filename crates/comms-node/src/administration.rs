@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::current::Current;
+use crate::current::{Current, InForce};
 use crate::definition::Sources;
 use crate::door::Doors;
 use crate::folder::{Held, NodeFile};
@@ -39,7 +39,6 @@ pub(crate) struct Administration {
     pub(crate) held: Held,
     pub(crate) id: NodeId,
     pub(crate) current: Current,
-    pub(crate) tokens: Tokens,
     pub(crate) jetstream: jetstream::Context,
     /// The server, if it is the node's own to configure.
     pub(crate) server: Option<Arc<Managed>>,
@@ -110,16 +109,13 @@ impl Administration {
         let keys = Keys::load_or_make(self.held.folder(), &layout)?;
         server.reload(&self.configure.text(&layout, &keys)?).await?;
         self.provision(&layout).await?;
-        self.current.replace(domain);
-        if let Some(doors) = self.doors.get() {
-            doors.follow(Arc::new(layout.clone()));
-        }
-        admit(&self.tokens, &layout, &keys);
+        let tokens = admitted(&layout, &keys);
+        self.current.replace(InForce { domain, layout, tokens });
         sources.keep(&self.held)?;
         // After the doors follow, so that no watch of the former kind is opened behind this; and after everything else, which
         // must not be left undone where the server does not answer.
         let Some(doors) = self.doors.get() else { return Ok(()) };
-        provision::revoke(&self.jetstream, doors.log.event_stream_name(), &self.current.get()).await
+        provision::revoke(&self.jetstream, doors.log.event_stream_name(), &self.current.get().domain).await
     }
 
     /// JetStream does not answer for a moment after a reload; what is done before an error stays done.
@@ -138,15 +134,15 @@ impl Administration {
 
     fn compare(&self, new: &Domain) -> (Changes, Difference) {
         let old = self.current.get();
-        let difference = Difference::between(&Layout::of(&old, &self.id), &Layout::of(new, &self.id));
-        (Change::between(&old, new), difference)
+        let difference = Difference::between(&old.layout, &Layout::of(new, &self.id));
+        (Change::between(&old.domain, new), difference)
     }
 
     /// What is stored that the change would orphan, in words; empty if nothing is.
     pub(crate) async fn orphaned(&self, changes: &Changes) -> Result<Vec<String>, Error> {
         let mut found = Vec::new();
         for orphan in changes.orphans() {
-            for stream in Layout::of(&self.current.get(), &self.id).streams {
+            for stream in Layout::of(&self.current.get().domain, &self.id).streams {
                 let subjects = self.stored(&stream.name, &orphan.filter).await?;
                 if !subjects.is_empty() {
                     found.push(format!("{} (stored: {})", orphan.why, subjects.join(", ")));
@@ -177,13 +173,13 @@ impl Administration {
     }
 }
 
-/// Lets the services of a layout into the gateway, and no others.
-pub(crate) fn admit(tokens: &Tokens, layout: &Layout, keys: &Keys) {
+/// The tokens of the services of a layout.
+pub(crate) fn admitted(layout: &Layout, keys: &Keys) -> Tokens {
     let services = layout.users.iter().filter(|user| user.account == Account::Services);
-    tokens.replace(services.filter_map(|user| {
+    Tokens::of(services.filter_map(|user| {
         let service = user.name.parse::<ServiceName>().ok()?;
         keys.token(&user.name).map(|token| (service, token.as_str().to_owned()))
-    }));
+    }))
 }
 
 fn parse(definition: Definition) -> Result<(Sources, Domain), Refusal> {

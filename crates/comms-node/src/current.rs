@@ -1,27 +1,42 @@
-//! The definition in force, shared by everything that decides by it and replaced as a whole by `domain apply`.
+//! What is in force: the definition with all that follows from it, shared by everything that decides by it and replaced
+//! as a whole by `domain apply`.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use comms_domain::Domain;
+use comms_domain::{Domain, Layout};
 
-/// Handle to the definition in force. Whoever decides takes it once per decision, so that one request is judged by
-/// one definition.
+use crate::gateway::Tokens;
+
+/// One definition with what follows from it. It never changes; another takes its place.
+#[derive(Debug)]
+pub struct InForce {
+    /// What may be said, by whom.
+    pub domain: Domain,
+    /// Streams, consumers and users on this node.
+    pub layout: Layout,
+    /// Which bearer tokens stand for which service.
+    pub tokens: Tokens,
+}
+
+/// Handle to what is in force. Whoever decides takes it once per request, so that one request is judged by one
+/// definition from its token to its last link.
 #[derive(Debug, Clone)]
-pub struct Current(Arc<RwLock<Arc<Domain>>>);
+pub struct Current(Arc<RwLock<Arc<InForce>>>);
 
 impl Current {
-    /// Begins with `domain`.
-    pub fn new(domain: Domain) -> Current {
-        Current(Arc::new(RwLock::new(Arc::new(domain))))
+    /// Begins with `in_force`.
+    pub fn new(in_force: InForce) -> Current {
+        Current(Arc::new(RwLock::new(Arc::new(in_force))))
     }
 
-    /// The definition in force now.
-    pub fn get(&self) -> Arc<Domain> {
-        self.0.read().expect("nothing panics while it holds the definition").clone()
+    /// What is in force now.
+    pub fn get(&self) -> Arc<InForce> {
+        // Nothing panics while it holds this; a poisoned one is as good.
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts `domain` in force.
-    pub(crate) fn replace(&self, domain: Domain) {
-        *self.0.write().expect("nothing panics while it holds the definition") = Arc::new(domain);
+    /// Puts `in_force` in force.
+    pub(crate) fn replace(&self, in_force: InForce) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
     }
 }

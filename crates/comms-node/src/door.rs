@@ -1,56 +1,48 @@
 //! The doors: where services hand the node what is to be kept, and ask for what the node knows.
 //!
-//! Requests arrive in the account of services on `{domain}.door.…`; their last token is the sender's name, which the
-//! broker vouches for. A door checks kind, sender, schema, rights and links, and only then writes to the log. It
-//! answers into the sender's own inbox and nowhere else: the server never checks reply subjects, so an answer to any
-//! other subject would let a service speak with the node's voice.
+//! A door is an operation: [`Doors::perform`] takes who asks and what ([`Ask`]), checks kind, sender, schema, rights and
+//! links, and only then writes to the log. Who asks is vouched for by what carries the request (`transport.rs` over
+//! NATS). One definition judges a request from its beginning to its end.
 //!
-//! Requests are served concurrently, up to a limit; order is promised per entity between requests that waited for
+//! Requests are performed concurrently, up to a limit; order is promised per entity between requests that waited for
 //! each other's answers.
 
+mod ask;
 mod check;
 mod command;
 mod commit;
 mod complete;
+mod ending;
 mod event;
 mod hello;
 mod outcome;
 mod request;
+mod transport;
 mod watch;
 
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
 
-use bytes::Bytes;
-use comms_domain::Layout;
-use comms_msg::door::{HelloAsk, ListenAsk, Refusal, RefusalKind};
-use comms_msg::{Door, ServiceName, Subject};
+use comms_msg::ServiceName;
+use comms_msg::door::{Refusal, RefusalKind};
 use comms_store::Blocks;
-use futures::{Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use self::request::Request;
+pub(crate) use self::ask::{Answer, Ask};
+pub(crate) use self::transport::Transport;
 use crate::access::Access;
 use crate::current::Current;
-use crate::log::{EventLog, OUTCOME_WAITERS_MAX};
-
-/// Requests served at once. Past it they wait in the subscription; what finds no place there either is dropped, and
-/// asked again by its sender. Those for an outcome do not count: they wait for a command to end, and it ends by others.
-const REQUESTS_MAX: usize = 4_096;
+use crate::log::EventLog;
 
 /// All doors of a node.
 #[derive(Debug)]
 pub(crate) struct Doors {
     pub(crate) current: Current,
-    /// Replaced with the definition.
-    pub(crate) layout: RwLock<Arc<Layout>>,
     pub(crate) log: EventLog,
     pub(crate) access: Arc<Access>,
     pub(crate) blocks: Blocks,
-    /// The node's connection in the account of services.
-    pub(crate) services: async_nats::Client,
     pub(crate) node: String,
     pub(crate) http: String,
     pub(crate) counts: Counts,
@@ -61,189 +53,60 @@ pub(crate) struct Doors {
 pub(crate) struct Counts {
     pub(crate) answered: AtomicU64,
     pub(crate) refused: AtomicU64,
-    /// Requests that got no answer, since they named no reply subject in their sender's inbox.
+    /// Requests that got no answer: they named no reply subject in their sender's inbox, or more was to be refused than
+    /// could be said.
     pub(crate) dropped: AtomicU64,
+    /// Requests whose work ended in a mistake of the node's own.
+    pub(crate) broken: AtomicU64,
 }
 
 impl Doors {
-    #[expect(clippy::too_many_arguments, reason = "what the doors need, each used by some of them")]
-    pub(crate) fn new(
-        current: Current,
-        layout: Layout,
-        log: EventLog,
-        access: Arc<Access>,
-        blocks: Blocks,
-        services: async_nats::Client,
-        node: String,
-        http: String,
-    ) -> Doors {
-        let layout = RwLock::new(Arc::new(layout));
-        Doors { current, layout, log, access, blocks, services, node, http, counts: Counts::default() }
+    /// Does what `sender` asks, or says why not. A mistake of the node's own ends this request alone.
+    pub(crate) async fn perform(&self, sender: &ServiceName, ask: Ask) -> Result<Answer, Refusal> {
+        // What a broken request held is given back by its guards; nothing else of it is seen again.
+        let answer = AssertUnwindSafe(self.act(sender, ask)).catch_unwind().await.unwrap_or_else(|panic| {
+            self.counts.broken.fetch_add(1, Ordering::Relaxed);
+            let why = panic_text(&*panic);
+            tracing::error!(%sender, why, "a request ended in a mistake of the node's own");
+            let message = "a mistake of the node's own; the operator's log says more";
+            Err(Refusal::new(RefusalKind::Internal, message).perhaps_done())
+        });
+        match &answer {
+            Ok(_) => self.counts.answered.fetch_add(1, Ordering::Relaxed),
+            Err(_) => self.counts.refused.fetch_add(1, Ordering::Relaxed),
+        };
+        answer
     }
 
-    /// Subscribes to every door; nothing is served before [`serve`](Self::serve).
-    pub(crate) async fn open(&self) -> Result<async_nats::Subscriber, crate::Error> {
-        let filter = format!("{}.door.>", self.current.get().name);
-        self.services
-            .queue_subscribe(filter, "door".to_owned())
-            .await
-            .map_err(|e| crate::Error::Request { doing: "open the doors".to_owned(), source: Box::new(e) })
-    }
-
-    /// The layout in force.
-    pub(crate) fn layout(&self) -> Arc<Layout> {
-        self.layout.read().expect("nothing panics while it holds the layout").clone()
-    }
-
-    /// Goes on with another layout.
-    pub(crate) fn follow(&self, layout: Arc<Layout>) {
-        *self.layout.write().expect("nothing panics while it holds the layout") = layout;
+    async fn act(&self, sender: &ServiceName, ask: Ask) -> Result<Answer, Refusal> {
+        let in_force = self.current.get();
+        match ask {
+            Ask::Command { type_name, message } => {
+                self.command(&in_force.domain, sender, type_name, &message).await.map(Answer::Command)
+            }
+            Ask::Event { type_name, messages } => {
+                self.event(&in_force.domain, sender, &type_name, messages).await.map(Answer::Event)
+            }
+            Ask::Commit { type_name, commit } => {
+                self.commit(&in_force, sender, &type_name, commit).await.map(Answer::Commit)
+            }
+            Ask::Outcome { type_name, ask } => {
+                self.outcome(&in_force.domain, sender, &type_name, ask).await.map(Answer::Outcome)
+            }
+            Ask::Hello => self.hello(&in_force.domain, sender).map(Answer::Hello),
+            Ask::Listen => self.listen(&in_force, sender).map(Answer::Listen),
+            Ask::Watch(ask) => self.watch(&in_force.domain, sender, ask).await.map(Answer::Watch),
+        }
     }
 
     /// Hears what leaves the queue of commands, until `stop`.
     pub(crate) async fn hear(self: Arc<Doors>, confirmed: async_nats::Subscriber, stop: CancellationToken) {
         self.log.hear(confirmed, stop).await;
     }
-
-    /// Serves requests until `stop`, then takes no more and ends those it has.
-    pub(crate) async fn serve(
-        self: Arc<Doors>,
-        mut requests: async_nats::Subscriber,
-        stop: CancellationToken,
-    ) {
-        let room = Arc::new(Semaphore::new(REQUESTS_MAX));
-        let waits = Arc::new(Semaphore::new(OUTCOME_WAITERS_MAX));
-        let tasks = TaskTracker::new();
-        loop {
-            let taken = tokio::select! {
-                biased;
-                () = stop.cancelled() => None,
-                taken = take(&mut requests, &room) => taken,
-            };
-            let Some((message, permit)) = taken else { break };
-            let doors = self.clone();
-            if is_wait(&message.subject) {
-                drop(permit);
-                let Ok(permit) = waits.clone().try_acquire_owned() else {
-                    let text = format!("{OUTCOME_WAITERS_MAX} questions for outcomes wait already");
-                    self.refuse(message, Refusal::new(RefusalKind::Busy, text)).await;
-                    continue;
-                };
-                let stop = stop.clone();
-                tasks.spawn(async move {
-                    // Who waits when the node stops asks the next one.
-                    tokio::select! {
-                        () = doors.answer(message) => {}
-                        () = stop.cancelled() => {}
-                    }
-                    drop(permit);
-                });
-                continue;
-            }
-            tasks.spawn(async move {
-                doors.answer(message).await;
-                drop(permit);
-            });
-        }
-        // What fails here fails because the connection is gone, and then nothing can arrive either.
-        let _ = requests.unsubscribe().await;
-        tasks.close();
-        tasks.wait().await;
-    }
-
-    async fn dispatch(&self, door: Door, sender: ServiceName, request: Request) -> Result<Bytes, Refusal> {
-        let form = request.form;
-        match door {
-            Door::Command(type_name) => Ok(form.ok(&self.command(type_name, sender, request).await?)),
-            Door::Event(type_name) => Ok(form.ok(&self.event(type_name, sender, request).await?)),
-            Door::Commit(type_name) => Ok(form.ok(&self.commit(type_name, sender, request).await?)),
-            Door::Outcome(type_name) => Ok(form.ok(&self.outcome(type_name, sender, request).await?)),
-            Door::Hello => {
-                let HelloAsk {} = form.decode(&request.payload)?;
-                Ok(form.ok(&self.hello(&sender)?))
-            }
-            Door::Listen => {
-                let ListenAsk {} = form.decode(&request.payload)?;
-                Ok(form.ok(&self.listen(&sender)?))
-            }
-            Door::Watch => Ok(form.ok(&self.watch(sender, request).await?)),
-        }
-    }
-
-    /// Refuses what is not looked at.
-    async fn refuse(&self, message: async_nats::Message, refusal: Refusal) {
-        let Some((request, reply)) = Request::read(&message) else { return };
-        self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        let _ = self.services.publish(reply, request.form.refusal(&refusal)).await;
-    }
-
-    async fn answer(&self, message: async_nats::Message) {
-        let Some((request, reply)) = Request::read(&message) else {
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(subject = %message.subject, "a door request without a reply subject in its sender's inbox");
-            return;
-        };
-        // A question that waits must not keep its bytes: many may wait.
-        let subject = message.subject.clone();
-        drop(message);
-        let form = request.form;
-        let answer = match request.subject.clone() {
-            Ok(Subject::Door { domain, door, sender }) => {
-                if domain == self.current.get().name {
-                    self.dispatch(door, sender, request).await
-                } else {
-                    Err(Refusal::new(RefusalKind::Unknown, format!("this is not the domain {domain}")))
-                }
-            }
-            Ok(_) => Err(Refusal::new(RefusalKind::Unknown, "there is no such door")),
-            Err(reason) => Err(Refusal::new(RefusalKind::Malformed, reason)),
-        };
-        let payload = match answer {
-            Ok(payload) => {
-                self.counts.answered.fetch_add(1, Ordering::Relaxed);
-                payload
-            }
-            Err(refusal) => {
-                self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%subject, %refusal, "refused");
-                form.refusal(&refusal)
-            }
-        };
-        // An answer that cannot be sent is one that did not arrive: the sender's own deadline tells it so.
-        let _ = self.services.publish(reply, payload).await;
-    }
 }
 
-/// Whether a request is one that waits: `{domain}.door.outcome.…`.
-fn is_wait(subject: &str) -> bool {
-    subject.split('.').nth(2) == Some("outcome")
-}
-
-/// The next request and its place in the room. It is taken only when there is a place for it, so that the wait for one
-/// can be broken off without losing a request.
-async fn take<T>(
-    requests: &mut (impl Stream<Item = T> + Unpin),
-    room: &Arc<Semaphore>,
-) -> Option<(T, OwnedSemaphorePermit)> {
-    let place = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-    requests.next().await.map(|request| (request, place))
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::{FutureExt as _, stream};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_request_without_a_place_stays_where_it_is() {
-        let room = Arc::new(Semaphore::new(1));
-        let mut requests = stream::iter([1, 2]);
-        let (first, place) = take(&mut requests, &room).await.unwrap();
-        assert_eq!(first, 1);
-        assert!(take(&mut requests, &room).now_or_never().is_none());
-        drop(place);
-        assert_eq!(take(&mut requests, &room).await.unwrap().0, 2);
-        assert!(take(&mut requests, &room).await.is_none());
-    }
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let said = panic.downcast_ref::<&str>().copied();
+    said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use comms_domain::{Domain, Layout, NodeId, nats_conf};
 
+use crate::current::InForce;
 use crate::folder::{Folder, Held};
+use crate::gateway::Tokens;
 use crate::guard::{Guard, Manner};
 use crate::keys::Keys;
 use crate::pace::Pace;
@@ -109,6 +111,12 @@ impl Fixture {
     pub(crate) async fn serve(&self) -> Managed {
         Managed::start(self.spec(), &self.keys()).await.unwrap()
     }
+}
+
+/// A definition in force whose services have no tokens.
+pub(crate) fn in_force(domain: Domain) -> InForce {
+    let id = NodeId { name: "n1".parse().unwrap(), secret: [7; 32], role: comms_domain::Role::Standalone };
+    InForce { layout: Layout::of(&domain, &id), domain, tokens: Tokens::default() }
 }
 
 pub(crate) fn domain(toml: &str) -> Arc<Domain> {

@@ -30,7 +30,7 @@ pub mod server;
 pub mod share;
 pub mod tasks;
 
-pub use current::Current;
+pub use current::{Current, InForce};
 pub use error::Error;
 pub use node::{Node, Summary};
 pub use options::{Bridge, Nats, Options};

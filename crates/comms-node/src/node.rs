@@ -20,14 +20,14 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::access::Access;
-use crate::administration::{Administration, ServerConfiguration, admit};
+use crate::administration::{Administration, ServerConfiguration, admitted};
 use crate::connections::Connections;
-use crate::current::Current;
+use crate::current::{Current, InForce};
 use crate::definition::{DOMAIN_TOML, Sources};
-use crate::door::Doors;
+use crate::door::{Counts, Doors, Transport};
 use crate::facts::Facts;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
-use crate::gateway::{Admin, Gateway, Tokens};
+use crate::gateway::{Admin, Gateway};
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
@@ -160,29 +160,31 @@ impl Node {
         };
         let connections = Connections::open(std::slice::from_ref(&nats), &keys).await?;
         let jetstream = jetstream::new(connections.domain.clone());
-        let tokens = Tokens::default();
-        admit(&tokens, &layout, &keys);
         let former = Sources::applied(folder)?.map(|applied| applied.parse()).transpose()?;
-        let current = Current::new(former.unwrap_or_else(|| domain.clone()));
+        let current = Current::new(InForce {
+            domain: former.unwrap_or_else(|| domain.clone()),
+            layout: layout.clone(),
+            tokens: admitted(&layout, &keys),
+        });
         let administration = Arc::new(Administration {
             held,
             id: id.clone(),
             current: current.clone(),
-            tokens: tokens.clone(),
             jetstream: jetstream.clone(),
             server: server.clone(),
             configure,
             doors: OnceLock::new(),
             announced: Mutex::new(None),
         });
-        let orphans = administration.orphaned(&Change::between(&current.get(), &domain)).await?;
+        let orphans = administration.orphaned(&Change::between(&current.get().domain, &domain)).await?;
         if !orphans.is_empty() {
             return Err(Error::Orphans { found: orphans });
         }
         provision::apply(&jetstream, &layout).await?;
-        current.replace(domain.clone());
+        let tokens = admitted(&layout, &keys);
+        current.replace(InForce { domain: domain.clone(), layout, tokens });
         sources.keep(&administration.held)?;
-        let (blocks, access) = content(&folder.content(), &current)?;
+        let (blocks, access) = content(&folder.content())?;
         let names = LogNames {
             domain: domain.name.to_string(),
             event_stream: format!("EVENT_{}", id.name),
@@ -204,29 +206,28 @@ impl Node {
             let stop = back.token();
             back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
         }
-        let doors = Arc::new(Doors::new(
-            current.clone(),
-            layout,
+        let doors = Arc::new(Doors {
+            current: current.clone(),
             log,
-            access.clone(),
-            blocks.clone(),
-            connections.services.clone(),
-            id.name.to_string(),
-            http.clone(),
-        ));
+            access: access.clone(),
+            blocks: blocks.clone(),
+            node: id.name.to_string(),
+            http: http.clone(),
+            counts: Counts::default(),
+        });
         let stop = back.token();
         let hearing = doors.clone().hear(confirmed, stop);
         back.essential("settled commands", hearing.map(Ok::<(), Infallible>));
-        let requests = doors.open().await?;
-        administration.doors.set(doors.clone()).expect("the doors are opened once");
+        let transport = Transport::open(doors.clone(), connections.services.clone()).await?;
+        administration.doors.set(doors).expect("the doors are opened once");
         let front = Tasks::new();
         let stop = front.token();
-        front.essential("doors", doors.serve(requests, stop).map(Ok::<(), Infallible>));
+        front.essential("doors", transport.serve(stop).map(Ok::<(), Infallible>));
         let stop = front.token();
         let admin = admin(&administration, &connections, hint);
         front.essential(
             "gateway",
-            Gateway::serve(current.clone(), access, blocks, tokens, admin, listener, async move {
+            Gateway::serve(current.clone(), access, blocks, admin, listener, async move {
                 stop.cancelled().await
             }),
         );
@@ -355,14 +356,14 @@ fn leaf_seed(place: &Place, seed_file: &Path) -> Result<(), Error> {
     replace(&place.folder().join(nats_conf::LEAF_SEED_FILE), text.as_bytes(), Durability::Synced)
 }
 
-fn content(folder: &Path, current: &Current) -> Result<(Blocks, Arc<Access>), Error> {
+fn content(folder: &Path) -> Result<(Blocks, Arc<Access>), Error> {
     let opened = |e: comms_store::Error| Error::Request {
         doing: format!("open the content in {}", folder.display()),
         source: Box::new(e),
     };
     let blocks = Blocks::open(&folder.join("blocks")).map_err(opened)?;
     let grants = Grants::open(&folder.join("grants")).map_err(opened)?;
-    Ok((blocks.clone(), Arc::new(Access::new(current.clone(), blocks, grants))))
+    Ok((blocks.clone(), Arc::new(Access::new(blocks, grants))))
 }
 
 fn admin(administration: &Arc<Administration>, connections: &Connections, hint: RestartHint) -> Admin {

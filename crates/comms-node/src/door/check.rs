@@ -42,7 +42,7 @@ impl Doors {
                     // Of any other codec the links inside would not be seen as links, and so not be checked.
                     return Err(invalid(format!("/content/link  {cid} is not a DAG-CBOR block")));
                 }
-                self.may_link(sender, std::slice::from_ref(cid)).await?;
+                self.may_link(domain, sender, std::slice::from_ref(cid)).await?;
                 fit(spec.schema(), &type_name, &self.body_block(cid).await?)?;
                 vec![*cid]
             }
@@ -59,7 +59,7 @@ impl Doors {
             let message = format!("{} links in one message; at most {LINKS_MAX}", links.len());
             return Err(Refusal::new(RefusalKind::TooLarge, message));
         }
-        self.may_link(sender, &links).await?;
+        self.may_link(domain, sender, &links).await?;
         self.access.grant_carried(&links, &type_name).await.map_err(|e| store_refusal(&e))
     }
 
@@ -71,9 +71,9 @@ impl Doors {
     }
 
     /// Whether `sender` may give these away: it put them itself, or may read them. Denied and absent look alike.
-    async fn may_link(&self, sender: &ServiceName, links: &[Cid]) -> Result<(), Refusal> {
+    async fn may_link(&self, domain: &Domain, sender: &ServiceName, links: &[Cid]) -> Result<(), Refusal> {
         for cid in links {
-            if !self.access.may_link(sender, cid).await.map_err(|e| store_refusal(&e))? {
+            if !self.access.may_link(domain, sender, cid).await.map_err(|e| store_refusal(&e))? {
                 let message = format!("not here, or not yours to give: {cid}");
                 return Err(Refusal::new(RefusalKind::NotFound, message));
             }

@@ -1,10 +1,10 @@
 //! The door for durable commands: kept, synced, then acknowledged; handled once by the one service that handles it.
 
-use comms_msg::door::Delivery;
-use comms_msg::door::{Accepted, Refusal, RefusalKind};
+use bytes::Bytes;
+use comms_domain::Domain;
+use comms_msg::door::{Accepted, Delivery, Refusal, RefusalKind};
 use comms_msg::{Kind, ServiceName, Subject, TypeName};
 
-use super::request::Request;
 use super::{Doors, complete};
 use crate::log::recovery;
 
@@ -12,25 +12,25 @@ impl Doors {
     /// Keeps a command. A repeat with the same id answers as the first did and keeps nothing.
     pub(super) async fn command(
         &self,
+        domain: &Domain,
+        sender: &ServiceName,
         type_name: TypeName,
-        sender: ServiceName,
-        request: Request,
+        message: &Bytes,
     ) -> Result<Accepted, Refusal> {
-        let domain = self.current.get();
         let Some(spec) = domain.commands.get(&type_name) else {
-            return Err(self.unknown(&domain, comms_msg::Kind::Command, &type_name));
+            return Err(self.unknown(domain, Kind::Command, &type_name));
         };
-        self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
+        self.allowed(domain, sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
         if spec.delivery == Delivery::Direct {
             let message =
                 format!("{type_name} is delivered directly; publish it on its own subject, nobody keeps it");
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
-        let (mut msg, filled) = complete::whole(&request.payload, Kind::Command, &type_name, &sender)?;
-        self.check(&domain, &sender, &mut msg).await?;
+        let (mut msg, filled) = complete::whole(message, Kind::Command, &type_name, sender)?;
+        self.check(domain, sender, &mut msg).await?;
         let record = recovery::pending(&msg).expect("a completed command is a command");
         let (id, cid) = (msg.id, msg.cid());
-        let subject = Subject::Command { domain: domain.name.clone(), type_name, sender };
+        let subject = Subject::Command { domain: domain.name.clone(), type_name, sender: sender.clone() };
         let stored =
             self.log.store_command(subject.to_string(), &msg, record).await.map_err(|e| self.refusal(e))?;
         Ok(Accepted {

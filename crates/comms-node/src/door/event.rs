@@ -1,33 +1,33 @@
 //! The door for events that no command caused: one event, or several of one entity that are stored together.
 
+use bytes::Bytes;
+use comms_domain::Domain;
 use comms_msg::door::{Appended, AppendedEvent, Refusal, RefusalKind};
-use comms_msg::{DomainContent, Filled, Kind, Msg, ServiceName, TypeName, wire};
+use comms_msg::{DomainContent, Filled, Kind, Msg, ServiceName, TypeName};
 
-use super::request::Request;
 use super::{Doors, complete};
 use crate::log::NewEvent;
-use crate::log::commit::{COMMIT_MESSAGES_MAX, Stored};
+use crate::log::commit::Stored;
 
 impl Doors {
     /// Appends. The first event may say which position it expects its entity at; the answer to a conflict has the
     /// actual one.
     pub(super) async fn event(
         &self,
-        type_name: TypeName,
-        sender: ServiceName,
-        request: Request,
+        domain: &Domain,
+        sender: &ServiceName,
+        type_name: &TypeName,
+        messages: Vec<Bytes>,
     ) -> Result<Appended, Refusal> {
-        let domain = self.current.get();
-        if !domain.events.contains_key(&type_name) {
-            return Err(self.unknown(&domain, comms_msg::Kind::Event, &type_name));
+        if !domain.events.contains_key(type_name) {
+            return Err(self.unknown(domain, Kind::Event, type_name));
         }
-        self.allowed(&domain, &sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
-        let parts = wire::split(&request.payload, COMMIT_MESSAGES_MAX)?;
-        let mut events = Vec::with_capacity(parts.len());
+        self.allowed(domain, sender, type_name, "emit", |service| service.emits.contains(type_name))?;
+        let mut events = Vec::with_capacity(messages.len());
         let mut filled = Filled::default();
-        for part in parts {
-            let (mut msg, names) = complete::whole(&part, Kind::Event, &type_name, &sender)?;
-            self.check(&domain, &sender, &mut msg).await?;
+        for message in messages {
+            let (mut msg, names) = complete::whole(&message, Kind::Event, type_name, sender)?;
+            self.check(domain, sender, &mut msg).await?;
             filled.merge(names);
             events.push(self.new_event(msg)?);
         }

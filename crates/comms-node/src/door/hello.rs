@@ -8,12 +8,12 @@ use comms_msg::door::{Arrival, CommandInfo, Hello, Listening, QueryInfo, Refusal
 use comms_msg::{ServiceName, TypeName};
 
 use super::Doors;
+use crate::current::InForce;
 
 impl Doors {
     /// What the definition in force says of the caller.
-    pub(super) fn hello(&self, sender: &ServiceName) -> Result<Hello, Refusal> {
-        let domain = self.current.get();
-        let service = self.service(&domain, sender)?;
+    pub(super) fn hello(&self, domain: &Domain, sender: &ServiceName) -> Result<Hello, Refusal> {
+        let service = self.service(domain, sender)?;
         let list = |types: &BTreeSet<TypeName>| types.iter().cloned().collect::<Vec<_>>();
         let typed = |types: &BTreeSet<TypeName>| {
             types
@@ -51,10 +51,9 @@ impl Doors {
     }
 
     /// Where commands and events for the caller arrive. The node made the consumers; the caller only subscribes.
-    pub(super) fn listen(&self, sender: &ServiceName) -> Result<Listening, Refusal> {
-        let domain = self.current.get();
-        self.service(&domain, sender)?;
-        let layout = self.layout();
+    pub(super) fn listen(&self, in_force: &InForce, sender: &ServiceName) -> Result<Listening, Refusal> {
+        self.service(&in_force.domain, sender)?;
+        let layout = &in_force.layout;
         let delivering = |purpose: Purpose| {
             layout.consumers.iter().find(|c| c.purpose == purpose).map(|consumer| Arrival {
                 subject: consumer.deliver_subject.clone(),

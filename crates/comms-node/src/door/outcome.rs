@@ -8,7 +8,6 @@ use comms_msg::limits::DOOR_BYTES_MAX;
 use comms_msg::{DomainContent, ServiceName, TypeName};
 
 use super::Doors;
-use super::request::Request;
 use crate::log::outcomes::{Ending, Origin};
 
 /// Events that are told whole, in bytes altogether: in JSON they take up to twice as much, and the ids of all others
@@ -22,23 +21,21 @@ impl Doors {
     /// *not found*: it was never kept, or its outcome is older than outcomes are.
     pub(super) async fn outcome(
         &self,
-        type_name: TypeName,
-        sender: ServiceName,
-        request: Request,
+        domain: &Domain,
+        sender: &ServiceName,
+        type_name: &TypeName,
+        ask: OutcomeAsk,
     ) -> Result<Outcome, Refusal> {
-        let ask: OutcomeAsk = request.form.decode(&request.payload)?;
-        drop(request);
-        let domain = self.current.get();
-        if !domain.commands.contains_key(&type_name) {
-            return Err(self.unknown(&domain, comms_msg::Kind::Command, &type_name));
+        if !domain.commands.contains_key(type_name) {
+            return Err(self.unknown(domain, comms_msg::Kind::Command, type_name));
         }
-        self.allowed(&domain, &sender, &type_name, "send", |service| service.sends.contains(&type_name))?;
+        self.allowed(domain, sender, type_name, "send", |service| service.sends.contains(type_name))?;
         let unknown = || {
             let message = format!("no outcome is kept of a command {}", ask.command);
             Refusal::new(RefusalKind::NotFound, message)
         };
         // Another's command looks like none.
-        if self.log.is_of_another(&ask.command, Origin::of(&sender, &type_name)) {
+        if self.log.is_of_another(&ask.command, Origin::of(sender, type_name)) {
             return Err(unknown());
         }
         if self.log.ending(&ask.command).is_none() && self.log.is_pending(&ask.command) && ask.wait_ms > 0 {
@@ -50,7 +47,7 @@ impl Doors {
             }
         }
         match self.log.ending(&ask.command) {
-            Some(ending) => self.describe(&domain, &sender, &ending).await,
+            Some(ending) => self.describe(domain, sender, &ending).await,
             None if self.log.is_pending(&ask.command) => Ok(outcome(OutcomeState::Pending)),
             None => Err(unknown()),
         }

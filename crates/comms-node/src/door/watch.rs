@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
+use comms_domain::Domain;
 use comms_msg::ServiceName;
 use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
 
 use super::Doors;
-use super::request::Request;
 use crate::clock::date;
 use crate::provision::watch_mark;
 
@@ -23,17 +23,20 @@ const CONSUMERS_MAX: usize = 2_000;
 
 impl Doors {
     /// Opens the watch. Events that were stored before the answer and match come too, from the asked position on.
-    pub(super) async fn watch(&self, sender: ServiceName, request: Request) -> Result<Watching, Refusal> {
-        let ask: WatchAsk = request.form.decode(&request.payload)?;
-        let domain = self.current.get();
+    pub(super) async fn watch(
+        &self,
+        domain: &Domain,
+        sender: &ServiceName,
+        ask: WatchAsk,
+    ) -> Result<Watching, Refusal> {
         if ask.types.is_empty() {
             return Err(Refusal::new(RefusalKind::Invalid, "/types  empty; name the events to watch"));
         }
         for type_name in &ask.types {
             if !domain.events.contains_key(type_name) {
-                return Err(self.unknown(&domain, comms_msg::Kind::Event, type_name));
+                return Err(self.unknown(domain, comms_msg::Kind::Event, type_name));
             }
-            self.allowed(&domain, &sender, type_name, "observe", |service| {
+            self.allowed(domain, sender, type_name, "observe", |service| {
                 service.observes.contains(type_name)
             })?;
         }
@@ -74,7 +77,7 @@ impl Doors {
             flow_control: true,
             idle_heartbeat: HEARTBEAT,
             inactive_threshold: INACTIVE_MAX,
-            metadata: watch_mark(&sender),
+            metadata: watch_mark(sender),
             ..Default::default()
         };
         let made = stream.create_consumer(consumer).await.map_err(|e| {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
@@ -14,22 +14,21 @@ use ring::digest::{SHA256, digest};
 use super::Gateway;
 use super::error::{Error, Result};
 
-/// The tokens that open the gateway, each with the service it stands for. Clones share the table.
+/// The tokens that open the gateway, each with the service it stands for.
 ///
 /// Kept as digests and looked up by digest: what an attacker could learn from the time of a lookup is about a
 /// value he cannot choose, and a dump of memory holds no token.
 #[derive(Clone, Default)]
-pub struct Tokens(Arc<RwLock<HashMap<[u8; 32], ServiceName>>>);
+pub struct Tokens(HashMap<[u8; 32], ServiceName>);
 
 impl Tokens {
-    /// Takes over these tokens, and no others, from now on.
-    pub fn replace(&self, tokens: impl IntoIterator<Item = (ServiceName, String)>) {
-        let table = tokens.into_iter().map(|(service, token)| (key(token.trim()), service)).collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = table;
+    /// These tokens, and no others.
+    pub fn of(tokens: impl IntoIterator<Item = (ServiceName, String)>) -> Tokens {
+        Tokens(tokens.into_iter().map(|(service, token)| (key(token.trim()), service)).collect())
     }
 
     fn service(&self, token: &str) -> Option<ServiceName> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key(token)).cloned()
+        self.0.get(&key(token)).cloned()
     }
 }
 
@@ -72,11 +71,14 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response> {
+    let in_force = gateway.current.get();
     let service = only(request.headers(), &header::AUTHORIZATION)
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .and_then(|(_, token)| gateway.tokens.service(token.trim()))
+        .and_then(|(_, token)| in_force.tokens.service(token.trim()))
         .ok_or(Error::Unauthorized)?;
+    // What let the caller in also judges what it asks.
+    request.extensions_mut().insert(in_force);
     request.extensions_mut().insert(Caller(service));
     Ok(next.run(request).await)
 }
@@ -122,15 +124,11 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_replaced_as_a_whole_and_never_printed() {
-        let tokens = Tokens::default();
+    fn tokens_are_found_by_what_they_are_and_never_printed() {
         let archive: ServiceName = "archive".parse().unwrap();
-        tokens.replace([(archive.clone(), "one\n".to_owned())]);
-        assert_eq!(tokens.service("one"), Some(archive.clone()));
+        let tokens = Tokens::of([(archive.clone(), "one\n".to_owned())]);
+        assert_eq!(tokens.service("one"), Some(archive));
         assert_eq!(tokens.service("One"), None);
-        tokens.replace([(archive.clone(), "two".to_owned())]);
-        assert_eq!(tokens.service("one"), None);
-        assert_eq!(tokens.service("two"), Some(archive));
         assert_eq!(format!("{tokens:?}"), "Tokens(..)");
     }
 }

@@ -22,6 +22,8 @@ use super::error::{Error, Result};
 use super::limits::PUT_BYTES_MAX;
 use super::range::{self, Wanted};
 use super::upload::{pieces, whole};
+use crate::access::Part;
+use crate::current::InForce;
 
 const CAR: &str = "application/vnd.ipld.car; version=1; order=dfs; dups=y";
 const RAW_BLOCK: &str = "application/vnd.ipld.raw";
@@ -65,12 +67,13 @@ struct Stored {
 pub(super) async fn put(
     State(gateway): State<Arc<Gateway>>,
     Extension(Caller(service)): Extension<Caller>,
+    Extension(in_force): Extension<Arc<InForce>>,
     query: Result<Query<PutQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
     let query = parsed(query)?;
-    let carrier = query.carrier.as_deref().map(|name| carrier(&gateway, &service, name)).transpose()?;
+    let carrier = query.carrier.as_deref().map(|name| carrier(&in_force, &service, name)).transpose()?;
     let _place = place(&gateway.uploads)?;
     let file = match query.codec.as_deref() {
         None => gateway.blocks.put_file(pieces(&headers, body, PUT_BYTES_MAX)?).await?,
@@ -81,7 +84,7 @@ pub(super) async fn put(
     };
     let stored = gateway.access.grant_put(&file.cid, &service).await?;
     if let Some(name) = carrier {
-        share_with(&gateway, &file.cid, &service, &name).await?;
+        share_with(&gateway, &in_force, &file.cid, &service, &name).await?;
     }
     let cid = file.cid.to_string();
     let location = [(header::LOCATION, format!("/content/{cid}"))];
@@ -93,12 +96,13 @@ pub(super) async fn put(
 pub(super) async fn share(
     State(gateway): State<Arc<Gateway>>,
     Extension(Caller(service)): Extension<Caller>,
+    Extension(in_force): Extension<Arc<InForce>>,
     Path(cid): Path<String>,
     query: Result<Query<ShareQuery>, QueryRejection>,
 ) -> Result<StatusCode> {
     let cid = parse_cid(&cid)?;
-    let carrier = carrier(&gateway, &service, &parsed(query)?.carrier)?;
-    share_with(&gateway, &cid, &service, &carrier).await?;
+    let carrier = carrier(&in_force, &service, &parsed(query)?.carrier)?;
+    share_with(&gateway, &in_force, &cid, &service, &carrier).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -106,6 +110,7 @@ pub(super) async fn share(
 pub(super) async fn get(
     State(gateway): State<Arc<Gateway>>,
     Extension(Caller(service)): Extension<Caller>,
+    Extension(in_force): Extension<Arc<InForce>>,
     Path(cid): Path<String>,
     query: Result<Query<GetQuery>, QueryRejection>,
     method: Method,
@@ -114,7 +119,7 @@ pub(super) async fn get(
     let cid = parse_cid(&cid)?;
     let query = parsed(query)?;
     let form = Form::asked(query.format.as_deref(), &headers)?;
-    if !gateway.access.may_read(&service, &cid).await? {
+    if !gateway.access.may_read(&in_force.domain, &service, &cid).await? {
         return Err(Error::NotFound(cid));
     }
     let _place = place(&gateway.downloads)?;
@@ -259,20 +264,26 @@ fn block_codec(name: &str) -> Result<u64> {
     }
 }
 
-fn carrier(gateway: &Gateway, service: &ServiceName, name: &str) -> Result<TypeName> {
+fn carrier(in_force: &InForce, service: &ServiceName, name: &str) -> Result<TypeName> {
     let name: TypeName = name.parse().map_err(|error| Error::Malformed(format!("for={name}: {error}")))?;
-    if gateway.access.part(service, &name).any() {
+    if Part::of(&in_force.domain, service, &name).any() {
         Ok(name)
     } else {
         Err(Error::Denied(format!("{service} neither sends, asks, emits, handles nor answers {name}")))
     }
 }
 
-async fn share_with(gateway: &Gateway, cid: &Cid, service: &ServiceName, name: &TypeName) -> Result<()> {
-    if !gateway.access.may_link(service, cid).await? {
+async fn share_with(
+    gateway: &Gateway,
+    in_force: &InForce,
+    cid: &Cid,
+    service: &ServiceName,
+    name: &TypeName,
+) -> Result<()> {
+    if !gateway.access.may_link(&in_force.domain, service, cid).await? {
         return Err(Error::NotFound(*cid));
     }
-    gateway.access.grant_for(cid, service, name).await?;
+    gateway.access.grant_for(&in_force.domain, cid, service, name).await?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use super::auth::Caller;
 use super::error::{Error, Result};
 use super::limits::DEFINITION_BYTES_MAX;
 use super::upload::whole;
+use crate::current::InForce;
 
 /// A definition with its schemas, as `POST /domain/plan` and `POST /domain/apply` take it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,10 +60,11 @@ impl fmt::Debug for Admin {
 pub(super) async fn plan(
     State(gateway): State<Arc<Gateway>>,
     Extension(Caller(service)): Extension<Caller>,
+    Extension(in_force): Extension<Arc<InForce>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>> {
-    require(&gateway, &service, &[Right::DomainApply, Right::DomainRead])?;
+    require(&in_force, &service, &[Right::DomainApply, Right::DomainRead])?;
     let definition = definition(&headers, body).await?;
     (gateway.admin.plan)(definition).await.map(Json).map_err(Error::Refused)
 }
@@ -70,10 +72,11 @@ pub(super) async fn plan(
 pub(super) async fn apply(
     State(gateway): State<Arc<Gateway>>,
     Extension(Caller(service)): Extension<Caller>,
+    Extension(in_force): Extension<Arc<InForce>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>> {
-    require(&gateway, &service, &[Right::DomainApply])?;
+    require(&in_force, &service, &[Right::DomainApply])?;
     let definition = definition(&headers, body).await?;
     (gateway.admin.apply)((service, definition)).await.map(Json).map_err(Error::Refused)
 }
@@ -87,9 +90,9 @@ async fn definition(headers: &HeaderMap, body: Body) -> Result<Definition> {
     serde_json::from_slice(&text).map_err(|error| Error::Malformed(format!("not a definition: {error}")))
 }
 
-fn require(gateway: &Gateway, service: &ServiceName, rights: &[Right]) -> Result<()> {
-    let domain = gateway.current.get();
-    if domain.service(service).is_some_and(|service| rights.iter().any(|right| service.has(*right))) {
+fn require(in_force: &InForce, service: &ServiceName, rights: &[Right]) -> Result<()> {
+    if in_force.domain.service(service).is_some_and(|service| rights.iter().any(|right| service.has(*right)))
+    {
         Ok(())
     } else {
         let right = rights[0].as_str();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use comms::ContentClient;
 use comms_content::Cid;
+use comms_domain::Domain;
 use comms_msg::{ServiceName, TypeName};
 use comms_store::{Blocks, Grants};
 use serde_json::{Value, json};
@@ -21,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Admin, Definition, Gateway, Tokens};
 use crate::access::Access;
-use crate::current::Current;
-use crate::fixture::domain;
+use crate::current::{Current, InForce};
+use crate::fixture::{domain, in_force};
 
 pub(super) const MIB: usize = 1024 * 1024;
 
@@ -61,6 +62,12 @@ sends = ["documents.Ping"]
 rights = ["content.read"]
 "#;
 
+/// The definition in force, with the tokens of all services.
+pub(super) fn admitting(domain: Domain) -> InForce {
+    let tokens = Tokens::of(SERVICES.map(|name| (name.parse().unwrap(), token(name))));
+    InForce { tokens, ..in_force(domain) }
+}
+
 /// A gateway with everything behind it.
 pub(super) struct Bench {
     pub(super) access: Arc<Access>,
@@ -85,10 +92,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let blocks = Blocks::open(&folder.path().join("blocks")).unwrap();
         let grants = Grants::open(&folder.path().join("grants")).unwrap();
-        let current = Current::new(Arc::unwrap_or_clone(domain(LIBRARY)));
-        let access = Arc::new(Access::new(current.clone(), blocks.clone(), grants));
-        let tokens = Tokens::default();
-        tokens.replace(SERVICES.map(|name| (name.parse().unwrap(), token(name))));
+        let current = Current::new(admitting(Arc::unwrap_or_clone(domain(LIBRARY))));
+        let access = Arc::new(Access::new(blocks.clone(), grants));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
@@ -96,7 +101,6 @@ impl Bench {
             current.clone(),
             Arc::clone(&access),
             blocks.clone(),
-            tokens,
             admin(),
             listener,
             stop.clone().cancelled_owned(),

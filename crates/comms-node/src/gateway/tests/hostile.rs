@@ -147,10 +147,16 @@ async fn an_upload_that_ends_early_leaves_nothing_to_read() {
     let mut blocks = Vec::new();
     importer.push(prefix.to_vec().into(), &mut blocks);
     let cut = importer.finish(&mut blocks).cid;
-    assert!(!bench.access.may_read(&service("desk"), &cut).await.unwrap());
+    assert!(!bench.access.may_read(&bench.current.get().domain, &service("desk"), &cut).await.unwrap());
     assert!(!bench.blocks.has(&cut).await.unwrap());
     // Its first leaf may be there, and is nobody's.
-    assert!(!bench.access.may_read(&service("desk"), &Cid::raw(&data[..MIB])).await.unwrap());
+    assert!(
+        !bench
+            .access
+            .may_read(&bench.current.get().domain, &service("desk"), &Cid::raw(&data[..MIB]))
+            .await
+            .unwrap()
+    );
     close_well(bench).await;
 }
 
@@ -252,7 +258,13 @@ async fn a_stalled_upload_gives_its_place_back() {
         let stalled = answer(stream).await;
         assert_eq!((stalled.status, stalled.refusal().as_str()), (408, "unavailable"));
     }
-    assert!(!bench.access.may_read(&service("desk"), &Cid::raw(b"five.")).await.unwrap());
+    assert!(
+        !bench
+            .access
+            .may_read(&bench.current.get().domain, &service("desk"), &Cid::raw(b"five."))
+            .await
+            .unwrap()
+    );
     tokio::time::resume();
     close_well(bench).await;
 }
