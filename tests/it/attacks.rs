@@ -82,7 +82,7 @@ async fn publishing_outside_the_definition_is_refused_by_the_broker() {
         // Stored subjects and their live twins.
         "library.event.lending.x.Lent".to_owned(),
         "library.live.event.lending.x.Lent".to_owned(),
-        "library.outcome.lending.Lend.0190a000-0000-7000-8000-000000000000".to_owned(),
+        "library.outcome.lending.Lend.desk.0190a000-0000-7000-8000-000000000000".to_owned(),
         // Durable and direct commands and queries of others, and with the token of another sender.
         "library.command.documents.AddDocument.evil".to_owned(),
         "library.command.documents.Ping.desk".to_owned(),

@@ -133,7 +133,7 @@ impl Domain {
                 Delivery::Durable => vec![
                     route("sent to", format!("{d}.door.command.{context}.{short}.{{sender}}")),
                     route("stored as", format!("{d}.command.{context}.{short}.{{sender}}")),
-                    route("outcome", format!("{d}.outcome.{context}.{short}.{{command id}}")),
+                    route("outcome", format!("{d}.outcome.{context}.{short}.{{sender}}.{{command id}}")),
                 ],
                 Delivery::Direct => {
                     vec![route("sent to", format!("{d}.command.{context}.{short}.{{sender}}"))]

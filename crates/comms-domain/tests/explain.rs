@@ -21,7 +21,7 @@ fn a_durable_command() {
 documents.AddDocument   command, durable: kept until handled
   sent to      library.door.command.documents.AddDocument.{sender}
   stored as    library.command.documents.AddDocument.{sender}
-  outcome      library.outcome.documents.AddDocument.{command id}
+  outcome      library.outcome.documents.AddDocument.{sender}.{command id}
   stream       COMMAND_{node}
   sent by      desk, dev
   handled by   archive

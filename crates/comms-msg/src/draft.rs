@@ -124,6 +124,29 @@ impl Filled {
         !self.fields.contains(&"/id")
     }
 
+    /// Gives `msg` what stands in `stored` at the places that were filled in: what is left differs only where its
+    /// sender said something else.
+    pub fn adopt(&self, msg: &mut Msg, stored: &Msg) {
+        for field in &self.fields {
+            match *field {
+                "/metadata/owner" => msg.metadata.owner = stored.metadata.owner.clone(),
+                "/metadata/time" => msg.metadata.time = stored.metadata.time,
+                "/metadata/sender" => msg.metadata.sender = stored.metadata.sender.clone(),
+                "/metadata/correlation" => msg.metadata.correlation = stored.metadata.correlation,
+                "/metadata/causation" => msg.metadata.causation = stored.metadata.causation,
+                // An id that was filled in names no message that was stored before; the others follow from the type.
+                _ => {}
+            }
+        }
+    }
+
+    /// Gives `msg` this time, if its time was filled in.
+    pub fn adopt_time(&self, msg: &mut Msg, time: Timestamp) {
+        if self.fields.contains(&"/metadata/time") {
+            msg.metadata.time = time;
+        }
+    }
+
     /// Adds what another completion filled in, each place once.
     pub fn merge(&mut self, other: Filled) {
         for field in other.fields {

@@ -1,8 +1,10 @@
 //! What travels beside a message and may change from hop to hop. It is never part of the message's CID.
 
+use comms_content::Cid;
+
 use crate::limits::{COMMIT_EVENTS_MAX, HOP_TEXT_BYTES_MAX};
 use crate::text::text_type;
-use crate::{Error, Expect, Result, Timestamp};
+use crate::{Error, Expect, Kind, MsgId, MsgKey, Result, ServiceName, Timestamp, TypeName};
 
 /// What hops may read and change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Hop {
     pub trace: Option<HopText>,
     /// Which event of a commit this is.
     pub commit: Option<CommitPlace>,
+    /// The command that the commit ended, on the first event of it. Written by the log alone.
+    pub command: Option<Box<CommandRef>>,
     /// What an append expects of the entity; in a commit of several events the first one's counts.
     pub expect: Expect,
     /// When the sender stops waiting.
@@ -73,5 +77,28 @@ impl CommitPlace {
     /// The events of the commit.
     pub fn count(self) -> u32 {
         self.count
+    }
+}
+
+/// Which command it was that ended: all by which a repeat of it is recognised, and told from another with its id, once
+/// the command itself is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandRef {
+    /// Its place in the queue that it waited in.
+    pub sequence: u64,
+    /// The CID of the command as it was kept.
+    pub cid: Cid,
+    /// Its time, which the door may have filled in.
+    pub time: Timestamp,
+    /// Its type.
+    pub type_name: TypeName,
+    /// Who sent it.
+    pub sender: ServiceName,
+}
+
+impl CommandRef {
+    /// What the command with this id is known by.
+    pub fn key(&self, id: MsgId) -> MsgKey {
+        MsgKey::new(Kind::Command, &self.sender, &self.type_name, id)
     }
 }

@@ -6,7 +6,7 @@ use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
 use crate::text::text_form;
-use crate::{Error, Result, ServiceName, Timestamp};
+use crate::{Error, MsgKey, Result, ServiceName, Timestamp};
 
 /// The id of a message: a UUID, in text always lower case with hyphens. Version 7 where we made it, so that
 /// ids sort by time.
@@ -14,7 +14,7 @@ use crate::{Error, Result, ServiceName, Timestamp};
 pub struct MsgId(Uuid);
 
 const TIME_MS_MAX: u64 = (1 << 48) - 1;
-const DERIVE_SEPARATOR: &[u8] = b"comms-msg derive 1\0";
+const DERIVE_SEPARATOR: &[u8] = b"comms-msg derive 2\0";
 
 impl MsgId {
     /// The smallest step of the `random` argument of [`MsgId::v7`] that gives another id: a UUID v7 has
@@ -33,29 +33,30 @@ impl MsgId {
         MsgId(Uuid::from_u128(time | VERSION_7 | high | VARIANT | low))
     }
 
-    /// The id of the `ordinal`-th event (from 0) that `handler` causes by `command`: the same on every
-    /// redelivery, so that a repeated commit is recognised.
+    /// The id of the `ordinal`-th message (from 0) that `handler` makes because of `cause`, for a command the events
+    /// of its commit: the same on every redelivery, so that a repeat is recognised.
     ///
     /// The exact formula, for other implementations:
     /// ```text
-    /// digest = SHA-256( "comms-msg derive 1" 0x00        (ASCII, 19 bytes with the zero)
-    ///                   || command                       (the 16 bytes of the UUID)
+    /// digest = SHA-256( "comms-msg derive 2" 0x00        (ASCII, 19 bytes with the zero)
+    ///                   || cause                         (the 32 bytes of its [`MsgKey`])
     ///                   || ordinal                       (4 bytes, big endian)
     ///                   || handler )                     (its UTF-8 text)
-    /// id[0..6]  = command[0..6]                          (so the id sorts with its command)
+    /// id[0..6]  = cause[0..6]                            (so the id sorts with its cause)
     /// id[6..16] = digest[0..10]
     /// id[6]     = 0x70 | (id[6] & 0x0f)                  (version 7)
     /// id[8]     = 0x80 | (id[8] & 0x3f)                  (variant)
     /// ```
-    pub fn derive(command: MsgId, handler: &ServiceName, ordinal: u32) -> MsgId {
+    pub fn derive(cause: &MsgKey, handler: &ServiceName, ordinal: u32) -> MsgId {
         let mut context = Context::new(&SHA256);
         context.update(DERIVE_SEPARATOR);
-        context.update(command.as_bytes());
+        context.update(cause.as_bytes());
         context.update(&ordinal.to_be_bytes());
         context.update(handler.as_str().as_bytes());
         let digest = context.finish();
 
-        let mut id = *command.as_bytes();
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&cause.as_bytes()[..6]);
         id[6..].copy_from_slice(&digest.as_ref()[..10]);
         id[6] = 0x70 | (id[6] & 0x0f);
         id[8] = 0x80 | (id[8] & 0x3f);

@@ -213,6 +213,19 @@ fn hop() -> Value {
                 "maxItems": 2,
                 "items": { "type": "integer", "minimum": 0, "maximum": COMMIT_EVENTS_MAX },
             },
+            "command": {
+                "description": "The command that the commit ended, on its first event; written by the log alone.",
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["at", "cid", "time", "type", "sender"],
+                "properties": {
+                    "at": { "description": "Its place in the queue.", "type": "integer", "minimum": 0 },
+                    "cid": { "$ref": "#/$defs/link" },
+                    "time": { "$ref": "#/$defs/time" },
+                    "type": { "$ref": "#/$defs/type" },
+                    "sender": { "type": "string", "pattern": "^[a-z][a-z0-9_-]{0,62}$" },
+                },
+            },
             "expect": {
                 "description": "What an append expects of the entity: no event yet, or its last one here.",
                 "type": "string",

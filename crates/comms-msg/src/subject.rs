@@ -68,13 +68,15 @@ pub enum Subject {
         /// Which consumer; not guessable.
         token: DeliverToken,
     },
-    /// `{domain}.outcome.{context}.{Type}.{command id}`: how a command ended, stored beside its events.
+    /// `{domain}.outcome.{context}.{Type}.{sender}.{command id}`: how a command ended, stored beside its events.
     Outcome {
         /// The domain.
         domain: DomainName,
         /// The type of the command.
         type_name: TypeName,
-        /// The command.
+        /// Who sent it.
+        sender: ServiceName,
+        /// Its id.
         command: MsgId,
     },
 }
@@ -236,8 +238,8 @@ impl fmt::Display for Subject {
                 None => write!(f, "{domain}.door.{}.{sender}", door.word()),
             },
             Subject::Deliver { domain, service, token } => write!(f, "{domain}.deliver.{service}.{token}"),
-            Subject::Outcome { domain, type_name, command } => {
-                write!(f, "{domain}.outcome.{type_name}.{command}")
+            Subject::Outcome { domain, type_name, sender, command } => {
+                write!(f, "{domain}.outcome.{type_name}.{sender}.{command}")
             }
         }
     }

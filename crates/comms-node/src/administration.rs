@@ -115,6 +115,8 @@ impl Administration {
         // After the doors follow, so that no watch of the former kind is opened behind this; and after everything else, which
         // must not be left undone where the server does not answer.
         let Some(doors) = self.doors.get() else { return Ok(()) };
+        let (waiting, senders) = crate::node::waiting(&self.current.get().domain);
+        doors.log.follow(waiting, senders);
         provision::revoke(&self.jetstream, doors.log.event_stream_name(), &self.current.get().domain).await
     }
 

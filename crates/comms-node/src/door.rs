@@ -99,9 +99,9 @@ impl Doors {
         }
     }
 
-    /// Hears what leaves the queue of commands, until `stop`.
+    /// Keeps the log up, until `stop`.
     pub(crate) async fn hear(self: Arc<Doors>, confirmed: async_nats::Subscriber, stop: CancellationToken) {
-        self.log.hear(confirmed, stop).await;
+        self.log.keep_up(confirmed, stop).await;
     }
 }
 

@@ -88,6 +88,11 @@ impl Folder {
         self.root.join("nats")
     }
 
+    /// What the node knows of its log beside nats-server's store.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
     /// Blocks.
     pub fn content(&self) -> PathBuf {
         self.root.join("content")
@@ -109,7 +114,8 @@ impl Folder {
     /// told. The hold ends when the value is dropped or the process ends, kill -9 included.
     pub fn hold(&self) -> Result<Held, Error> {
         make_private(&self.root)?;
-        for part in [self.credentials(), self.node(), self.nats(), self.content(), self.applied()] {
+        for part in [self.credentials(), self.node(), self.nats(), self.log(), self.content(), self.applied()]
+        {
             make_private(&part)?;
         }
         let path = self.root.join("lock");

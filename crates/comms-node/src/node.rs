@@ -190,6 +190,8 @@ impl Node {
             event_stream: format!("EVENT_{}", id.name),
             command_stream: format!("COMMAND_{}", id.name),
             foreign_stream: (!id.peers().is_empty()).then(|| format!("FOREIGN_{}", id.name)),
+            index: folder.log().join("index.redb"),
+            waiting: waiting(&domain),
         };
         let hint = server.as_ref().map_or_else(RestartHint::external, |server| server.restart_hint());
         let (log, writers, confirmed) =
@@ -300,6 +302,12 @@ impl Node {
         }
         forced
     }
+}
+
+/// The commands that may wait, and how many services may send some.
+pub(crate) fn waiting(domain: &Domain) -> (u64, usize) {
+    const WAITING_MAX: u64 = 500_000;
+    (WAITING_MAX, domain.services_that(|service| !service.sends.is_empty()).count())
 }
 
 fn role(bridge: &Bridge) -> Role {

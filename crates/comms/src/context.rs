@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use comms_msg::{EntityId, Expect, Metadata, MsgId, Owner, ServiceName, Timestamp, UserPairs};
+use comms_msg::{
+    EntityId, Expect, Kind, Metadata, MsgId, MsgKey, Owner, ServiceName, Timestamp, TypeName, UserPairs,
+};
 
 use crate::ask::Ask;
 use crate::commit::Entity;
@@ -80,6 +82,7 @@ pub struct EventContext(Arc<Cause>);
 #[derive(Debug)]
 pub(crate) struct Cause {
     pub(crate) comms: Comms,
+    pub(crate) what: (Kind, TypeName),
     pub(crate) id: MsgId,
     pub(crate) metadata: Metadata,
     pub(crate) sender: Option<ServiceName>,
@@ -96,17 +99,24 @@ const ORDINAL_FIRST: u32 = 0x4000_0000;
 impl Cause {
     pub(crate) fn new(
         comms: Comms,
+        what: (Kind, TypeName),
         id: MsgId,
         metadata: Metadata,
         sender: Option<ServiceName>,
         deadline: Option<Timestamp>,
         tries: u32,
     ) -> Self {
-        Self { comms, id, metadata, sender, deadline, tries, ordinal: AtomicU32::new(ORDINAL_FIRST) }
+        Self { comms, what, id, metadata, sender, deadline, tries, ordinal: AtomicU32::new(ORDINAL_FIRST) }
+    }
+
+    /// What the message that is handled is known by. Of one that names no sender this service counts as it.
+    pub(crate) fn key(&self) -> MsgKey {
+        let (kind, type_name) = &self.what;
+        MsgKey::new(*kind, self.sender.as_ref().unwrap_or(self.comms.service()), type_name, self.id)
     }
 
     fn derived(&self) -> MsgId {
-        MsgId::derive(self.id, self.comms.service(), self.ordinal.fetch_add(1, Ordering::Relaxed))
+        MsgId::derive(&self.key(), self.comms.service(), self.ordinal.fetch_add(1, Ordering::Relaxed))
     }
 
     fn send<C: Command>(&self, command: C) -> Send<C> {
@@ -223,6 +233,10 @@ impl CommandContext {
 
     pub(crate) fn metadata(&self) -> &Metadata {
         &self.0.metadata
+    }
+
+    pub(crate) fn key(&self) -> MsgKey {
+        self.0.key()
     }
 }
 

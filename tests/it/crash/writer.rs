@@ -12,8 +12,8 @@ use comms::Node;
 use comms_msg::door::{Accepted, Answer, Appended, Form, Refusal, RefusalKind};
 use comms_msg::wire::Frame;
 use comms_msg::{
-    Body, Command, DomainContent, Door, EntityId, Event, Expect, Hop, Metadata, Msg, MsgId, Owner, Position,
-    ServiceName, Subject, Timestamp, TypeName,
+    Body, Command, DomainContent, Door, EntityId, Event, Expect, Hop, Kind, Metadata, Msg, MsgId, MsgKey,
+    Owner, Position, ServiceName, Subject, Timestamp, TypeName,
 };
 use comms_tests::wait::Wait;
 use futures::StreamExt;
@@ -129,7 +129,8 @@ impl Writer {
         let payload = self.message(id, content, Expect::Any).to_wire().unwrap();
         let handler = ServiceName::new("archive").unwrap();
         let count = if refused { 0 } else { count };
-        let causes = (0..count).map(|n| MsgId::derive(id, &handler, n as u32)).collect();
+        let key = MsgKey::new(Kind::Command, &ServiceName::new("desk").unwrap(), &type_name, id);
+        let causes = (0..count).map(|n| MsgId::derive(&key, &handler, n as u32)).collect();
         let sent = Entry::CommandSent { id, entity, causes, refused };
         match self.decide::<Accepted>(Door::Command(type_name), id, sent, payload).await {
             Ok(Accepted { position, .. }) => {

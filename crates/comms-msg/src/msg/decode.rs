@@ -8,9 +8,9 @@ use comms_content::{Cid, Node};
 use crate::content::{Body, Kind, SealKey, Sealed};
 use crate::draft::{Draft, DraftContent, DraftMetadata};
 use crate::error::{at, content_error, pointer};
-use crate::hop::{CommitPlace, Hop, HopText};
+use crate::hop::{CommandRef, CommitPlace, Hop, HopText};
 use crate::limits::{BODY_DEPTH_MAX, WIRE_VERSION};
-use crate::{Error, Expect, MsgId, Result, Timestamp, TypeName, UserPairs};
+use crate::{Error, Expect, MsgId, Result, ServiceName, Timestamp, TypeName, UserPairs};
 
 /// How much may be missing or spelled differently.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -170,9 +170,12 @@ impl<'a> Decoder<'a> {
                 "reply" => hop.reply = Some(at("/reply", self.parsed::<HopText>())?),
                 "trace" => hop.trace = Some(at("/trace", self.parsed::<HopText>())?),
                 "commit" => hop.commit = Some(at("/commit", self.commit_place())?),
+                "command" => hop.command = Some(Box::new(at("/command", self.command_ref())?)),
                 "expect" => hop.expect = at("/expect", self.expect())?,
                 "deadline" => hop.deadline = Some(at("/deadline", self.time())?),
-                unknown => return Err(unknown_key(unknown, "reply, trace, commit, expect, deadline")),
+                unknown => {
+                    return Err(unknown_key(unknown, "reply, trace, commit, expect, command, deadline"));
+                }
             }
         }
         Ok(())
@@ -244,6 +247,29 @@ impl<'a> Decoder<'a> {
             return Err(Error::malformed(format!("an array of {items}"), "[ordinal, count]"));
         }
         CommitPlace::new(self.small()?, self.small()?)
+    }
+
+    fn command_ref(&mut self) -> Result<CommandRef> {
+        let (mut sequence, mut cid, mut time, mut type_name, mut sender) = (None, None, None, None, None);
+        let mut map = self.reader.map().map_err(content_error)?;
+        while let Some(key) = self.reader.key(&mut map).map_err(content_error)? {
+            match key {
+                "at" => sequence = Some(at("/at", self.reader.unsigned().map_err(content_error))?),
+                "cid" => cid = Some(at("/cid", self.link())?),
+                "time" => time = Some(at("/time", self.time())?),
+                "type" => type_name = Some(at("/type", self.parsed::<TypeName>())?),
+                "sender" => sender = Some(at("/sender", self.parsed::<ServiceName>())?),
+                unknown => return Err(unknown_key(unknown, "at, cid, time, type, sender")),
+            }
+        }
+        let missing = |place: &str, what: &str| Error::missing(place, what);
+        Ok(CommandRef {
+            sequence: sequence.ok_or_else(|| missing("/at", "its place in the queue"))?,
+            cid: cid.ok_or_else(|| missing("/cid", "the CID of the command"))?,
+            time: time.ok_or_else(|| missing("/time", "the time of the command"))?,
+            type_name: type_name.ok_or_else(|| missing("/type", "the type of the command"))?,
+            sender: sender.ok_or_else(|| missing("/sender", "who sent the command"))?,
+        })
     }
 
     fn expect(&mut self) -> Result<Expect> {

@@ -9,7 +9,8 @@ use crate::draft::Draft;
 use crate::limits::WIRE_VERSION;
 use crate::timestamp;
 use crate::{
-    EntityId, Expect, Hop, Metadata, Msg, MsgId, Owner, ServiceName, Timestamp, TypeName, UserPairs,
+    CommandRef, EntityId, Expect, Hop, Metadata, Msg, MsgId, Owner, ServiceName, Timestamp, TypeName,
+    UserPairs,
 };
 
 /// What a message, or as much of it as there is, consists of.
@@ -209,10 +210,11 @@ impl<'a> ContentParts<'a> {
 }
 
 fn write_hop(hop: &Hop, out: &mut Vec<u8>) {
-    let Hop { reply, trace, commit, expect, deadline } = hop;
+    let Hop { reply, trace, commit, command, expect, deadline } = hop;
     let pairs = usize::from(reply.is_some())
         + usize::from(trace.is_some())
         + usize::from(commit.is_some())
+        + usize::from(command.is_some())
         + usize::from(*expect != Expect::Any)
         + usize::from(deadline.is_some());
     Writer::new(out).map(pairs);
@@ -239,10 +241,29 @@ fn write_hop(hop: &Hop, out: &mut Vec<u8>) {
             Writer::new(out).text(&position.to_string());
         }
     }
+    if let Some(command) = command {
+        out.extend_from_slice(b"\x67command");
+        write_command(command, out);
+    }
     if let Some(deadline) = deadline {
         out.extend_from_slice(b"\x68deadline");
         write_time(*deadline, out);
     }
+}
+
+fn write_command(command: &CommandRef, out: &mut Vec<u8>) {
+    let CommandRef { sequence, cid, time, type_name, sender } = command;
+    Writer::new(out).map(5);
+    out.extend_from_slice(b"\x62at");
+    Writer::new(out).unsigned(*sequence);
+    out.extend_from_slice(b"\x63cid");
+    Writer::new(out).link(cid);
+    out.extend_from_slice(b"\x64time");
+    write_time(*time, out);
+    out.extend_from_slice(b"\x64type");
+    Writer::new(out).text(type_name.as_str());
+    out.extend_from_slice(b"\x66sender");
+    Writer::new(out).text(sender.as_str());
 }
 
 #[inline]

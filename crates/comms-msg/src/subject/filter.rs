@@ -66,9 +66,9 @@ impl Filter {
         Filter(format!("{domain}.live.>"))
     }
 
-    /// Outcomes of commands of a type: `{d}.outcome.{ctx}.{Type}.*`
+    /// Outcomes of commands of a type: `{d}.outcome.{ctx}.{Type}.*.*`
     pub fn outcomes(domain: &DomainName, type_name: &TypeName) -> Filter {
-        Filter(format!("{domain}.outcome.{type_name}.*"))
+        Filter(format!("{domain}.outcome.{type_name}.*.*"))
     }
 
     /// All outcomes: `{d}.outcome.>`

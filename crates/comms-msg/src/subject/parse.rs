@@ -35,9 +35,14 @@ pub(super) fn subject(text: &str) -> Result<Subject> {
             let (domain, entity, type_name) = event(domain, context, entity, name)?;
             Ok(Subject::Live { domain, entity, type_name })
         })(),
-        [domain, "outcome", context, name, command] => (|| {
+        [domain, "outcome", context, name, sender, command] => (|| {
             let (domain, type_name) = (domain.parse()?, TypeName::of(context, name)?);
-            Ok(Subject::Outcome { domain, type_name, command: command.parse::<MsgId>()? })
+            Ok(Subject::Outcome {
+                domain,
+                type_name,
+                sender: sender.parse()?,
+                command: command.parse::<MsgId>()?,
+            })
         })(),
         [domain, "deliver", service, token] => (|| {
             let (domain, service) = (domain.parse()?, service.parse()?);
@@ -80,7 +85,7 @@ fn form(kind: &str) -> &'static str {
         "query" => "{domain}.query.{context}.{Type}.{sender}",
         "event" => "{domain}.event.{context}.{entity}.{Type}",
         "live" => "{domain}.live.event.{context}.{entity}.{Type}",
-        "outcome" => "{domain}.outcome.{context}.{Type}.{command id}",
+        "outcome" => "{domain}.outcome.{context}.{Type}.{sender}.{command id}",
         "deliver" => "{domain}.deliver.{service}.{token}",
         "door" => {
             "{domain}.door.command|event|commit|outcome.{context}.{Type}.{sender} or \

@@ -2,9 +2,9 @@
 
 use comms_content::{Cid, Node};
 use comms_msg::{
-    Body, Command, CommitPlace, DeliverToken, DomainContent, DomainName, Door, EntityId, Event, Expect, Hop,
-    HopText, Metadata, Msg, MsgId, Owner, Position, Query, SealKey, Sealed, ServiceName, Subject, Timestamp,
-    TypeName, UserPairs,
+    Body, Command, CommandRef, CommitPlace, DeliverToken, DomainContent, DomainName, Door, EntityId, Event,
+    Expect, Hop, HopText, Metadata, Msg, MsgId, Owner, Position, Query, SealKey, Sealed, ServiceName,
+    Subject, Timestamp, TypeName, UserPairs,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -43,10 +43,8 @@ pub(crate) fn subject() -> impl Strategy<Value = Subject> {
             entity,
             type_name
         }),
-        (domain(), type_name(), id()).prop_map(|(domain, type_name, command)| Subject::Outcome {
-            domain,
-            type_name,
-            command
+        (domain(), type_name(), service(), id()).prop_map(|(domain, type_name, sender, command)| {
+            Subject::Outcome { domain, type_name, sender, command }
         }),
         (domain(), service(), "[A-Za-z0-9_-]{1,128}").prop_map(|(domain, service, token)| {
             Subject::Deliver { domain, service, token: DeliverToken::new(&token).unwrap() }
@@ -121,11 +119,17 @@ fn hop() -> impl Strategy<Value = Hop> {
         Just(Expect::Absent),
         ("[a-z0-9]{8}", any::<u64>()).prop_map(|(log, at)| Expect::At(Position::new(&log, at).unwrap())),
     ];
-    (text(), text(), option::of(commit), expect, option::of(time())).prop_map(
-        |(reply, trace, commit, expect, deadline)| Hop {
+    let command = (any::<u64>(), cid(), time(), type_name(), service()).prop_map(
+        |(sequence, cid, time, type_name, sender)| {
+            Box::new(CommandRef { sequence, cid, time, type_name, sender })
+        },
+    );
+    (text(), text(), option::of(commit), option::of(command), expect, option::of(time())).prop_map(
+        |(reply, trace, commit, command, expect, deadline)| Hop {
             reply,
             trace,
             commit: commit.map(|(ordinal, count)| CommitPlace::new(ordinal, count).unwrap()),
+            command,
             expect,
             deadline,
         },

@@ -2,8 +2,9 @@
 
 use comms_content::{Cid, Node};
 use comms_msg::{
-    Body, Command, CommitPlace, DomainContent, EntityId, Event, Expect, Hop, HopText, Metadata, Msg, MsgId,
-    Owner, Position, Query, SealKey, Sealed, ServiceName, Timestamp, TypeName, UserPairs,
+    Body, Command, CommandRef, CommitPlace, DomainContent, EntityId, Event, Expect, Hop, HopText, Kind,
+    Metadata, Msg, MsgId, MsgKey, Owner, Position, Query, SealKey, Sealed, ServiceName, Timestamp, TypeName,
+    UserPairs,
 };
 
 pub(crate) struct Golden {
@@ -84,6 +85,7 @@ fn pairs() -> Msg {
         reply: Some(HopText::new("_INBOX.desk.0123456789abcdef").unwrap()),
         trace: Some(HopText::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap()),
         commit: Some(CommitPlace::new(1, 3).unwrap()),
+        command: None,
         expect: Expect::At(Position::new("k3f9x2aa", 17).unwrap()),
         deadline: Some(Timestamp::from_unix_ms(TIME_MS + 2_000)),
     };
@@ -102,11 +104,24 @@ fn event() -> Msg {
     let mut msg =
         Msg { content: added(json(r#"{"title": "Annual report", "pages": 112}"#), None), ..bare(4) };
     let archive = ServiceName::new("archive").unwrap();
-    msg.id = MsgId::derive(id(1), &archive, 0);
+    let command = MsgKey::new(
+        Kind::Command,
+        &ServiceName::new("desk").unwrap(),
+        &TypeName::new("documents.AddDocument").unwrap(),
+        id(1),
+    );
+    msg.id = MsgId::derive(&command, &archive, 0);
     msg.metadata.sender = Some(archive);
     msg.metadata.correlation = id(1);
     msg.metadata.causation = Some(id(1));
     msg.hop.commit = Some(CommitPlace::new(0, 1).unwrap());
+    msg.hop.command = Some(Box::new(CommandRef {
+        sequence: 7,
+        cid: bare(1).cid(),
+        time: Timestamp::from_unix_ms(TIME_MS),
+        type_name: TypeName::new("documents.AddDocument").unwrap(),
+        sender: ServiceName::new("desk").unwrap(),
+    }));
     msg.hop.expect = Expect::Absent;
     msg
 }

@@ -1,8 +1,8 @@
 //! Names, ids, times, positions: what is taken, what is refused, and that text is one.
 
 use comms_msg::{
-    CommitPlace, DeliverToken, DomainName, EntityId, Expect, HopText, MsgId, Owner, Position, SealKey,
-    ServiceName, Timestamp, TypeName, UserPairs,
+    CommitPlace, DeliverToken, DomainName, EntityId, Expect, HopText, Kind, MsgId, MsgKey, Owner, Position,
+    SealKey, ServiceName, Timestamp, TypeName, UserPairs,
 };
 
 #[test]
@@ -95,11 +95,21 @@ fn a_version_7_has_its_time_and_its_bits() {
 fn derived_ids_depend_on_everything_they_derive_from() {
     let command = MsgId::v7(1_795_255_200_123, 7 << 60);
     let (archive, desk) = (ServiceName::new("archive").unwrap(), ServiceName::new("desk").unwrap());
-    let id = MsgId::derive(command, &archive, 0);
-    assert_eq!(id, MsgId::derive(command, &archive, 0));
-    assert_ne!(id, MsgId::derive(command, &archive, 1));
-    assert_ne!(id, MsgId::derive(command, &desk, 0));
-    assert_ne!(id, MsgId::derive(MsgId::v7(1_795_255_200_123, 8 << 60), &archive, 0));
+    let (add, drop) = (TypeName::new("documents.Add").unwrap(), TypeName::new("documents.Drop").unwrap());
+    let key = MsgKey::new(Kind::Command, &desk, &add, command);
+    let id = MsgId::derive(&key, &archive, 0);
+    assert_eq!(id, MsgId::derive(&key, &archive, 0));
+    assert_ne!(id, MsgId::derive(&key, &archive, 1));
+    assert_ne!(id, MsgId::derive(&key, &desk, 0));
+    for other in [
+        MsgKey::new(Kind::Command, &desk, &add, MsgId::v7(1_795_255_200_123, 8 << 60)),
+        MsgKey::new(Kind::Command, &archive, &add, command),
+        MsgKey::new(Kind::Command, &desk, &drop, command),
+        MsgKey::new(Kind::Event, &desk, &add, command),
+    ] {
+        assert_ne!(other, key);
+        assert_ne!(id, MsgId::derive(&other, &archive, 0));
+    }
     assert_eq!(id.time(), command.time());
     assert_eq!(id.uuid().get_version_num(), 7);
     assert_eq!(id.uuid().get_variant(), uuid::Variant::RFC4122);

@@ -32,8 +32,13 @@ fn every_form_both_ways() {
             Subject::Live { domain: domain(), entity: entity(), type_name: added() },
         ),
         (
-            "library.outcome.documents.AddDocument.0199c0de-0000-7000-8000-000000000001",
-            Subject::Outcome { domain: domain(), type_name: add(), command: ID.parse().unwrap() },
+            "library.outcome.documents.AddDocument.desk.0199c0de-0000-7000-8000-000000000001",
+            Subject::Outcome {
+                domain: domain(),
+                type_name: add(),
+                sender: desk(),
+                command: ID.parse().unwrap(),
+            },
         ),
         (
             "library.deliver.desk.command-00ff",
@@ -78,7 +83,7 @@ fn what_is_not_of_the_grammar_is_refused_with_the_form_that_was_meant() {
         ("library.event.documents.DocumentAdded.report-7f3a", "{entity}.{Type}"),
         ("library.event.>", "{entity}.{Type}"),
         ("library.live.documents.x.Y", "{domain}.live.event"),
-        ("library.outcome.documents.AddDocument.7", "{command id}"),
+        ("library.outcome.documents.AddDocument.desk.7", "{command id}"),
         ("library.door.hello", "{domain}.door"),
         ("library.door.hello.documents.AddDocument.desk", "{domain}.door"),
         ("library.door.command.desk", "{domain}.door"),
@@ -139,8 +144,8 @@ fn filters_match_what_they_name_and_nothing_else() {
         ),
         (
             Filter::outcomes(&domain, &add),
-            "library.outcome.documents.AddDocument.*",
-            "library.outcome.documents.AddDocument.id",
+            "library.outcome.documents.AddDocument.*.*",
+            "library.outcome.documents.AddDocument.desk.id",
         ),
         (Filter::deliveries(&domain, &desk), "library.deliver.desk.>", "library.deliver.desk.a"),
         (Filter::all_commands(&domain), "library.command.>", "library.command.a.B.c"),

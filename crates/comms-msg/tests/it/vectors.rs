@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use comms_msg::{Msg, MsgId, ServiceName};
+use comms_msg::{Kind, Msg, MsgId, MsgKey, ServiceName, TypeName};
 use serde_json::{Value, json};
 
 use crate::golden;
@@ -91,8 +91,10 @@ fn file() -> Value {
             "In DAG-JSON {\"/\": \"b...\"} is a link, {\"/\": {\"bytes\": \"...\"}} are bytes in base64 without \
              padding. A number with a point or an exponent is a float of 64 bits, any other an integer. Map keys in \
              DAG-CBOR are ordered by length, then by bytes.",
-            "derive: the id of the event number `ordinal` (from 0) that `handler` causes by `command`. digest = \
-             SHA-256(\"comms-msg derive 1\" and a zero byte, the 16 bytes of command, ordinal in 4 bytes big endian, \
+            "derive: the id of the event number `ordinal` (from 0) that `handler` causes by the command \
+             `command` of type `type` that `sender` sent. key = the 16 bytes of command and the first 16 of \
+             SHA-256(\"comms-msg key 1\" and a zero byte, \"command\" and a zero byte, sender and a zero byte, type). digest = \
+             SHA-256(\"comms-msg derive 2\" and a zero byte, key, ordinal in 4 bytes big endian, \
              handler in UTF-8); id = the first 6 bytes of command and the first 10 of digest; then byte 6 = 0x70 | \
              (byte 6 & 0x0f), byte 8 = 0x80 | (byte 8 & 0x3f).",
             "refused: `cbor` (hex) or `json` (text) must not be read as a message. `reason` is one of malformed, \
@@ -116,9 +118,16 @@ fn derive() -> Vec<Value> {
         .into_iter()
         .chain([(given, "archive", 0)])
         .map(|(command, handler, ordinal)| {
-            let id = MsgId::derive(command, &ServiceName::new(handler).unwrap(), ordinal);
+            let (sender, type_name) = ("desk", "documents.AddDocument");
+            let key = MsgKey::new(
+                Kind::Command,
+                &ServiceName::new(sender).unwrap(),
+                &TypeName::new(type_name).unwrap(),
+                command,
+            );
+            let id = MsgId::derive(&key, &ServiceName::new(handler).unwrap(), ordinal);
             json!({
-                "command": command.to_string(), "handler": handler, "ordinal": ordinal, "id": id.to_string(),
+                "command": command.to_string(), "sender": sender, "type": type_name, "key": key.to_string(), "handler": handler, "ordinal": ordinal, "id": id.to_string(),
             })
         })
         .collect()

@@ -123,7 +123,7 @@ impl Doors {
                 };
                 Refusal { position, ..Refusal::new(RefusalKind::Conflict, message) }
             }
-            AppendError::Busy(_) => Refusal::new(RefusalKind::Busy, message),
+            AppendError::Busy(_) | AppendError::Over(_) => Refusal::new(RefusalKind::Busy, message),
             AppendError::Underway => Refusal::new(RefusalKind::Busy, message).perhaps_done(),
             AppendError::Unavailable { may_have_happened, .. } => {
                 Refusal { may_have_happened, ..Refusal::new(RefusalKind::Unavailable, message) }

@@ -6,7 +6,6 @@ use comms_msg::door::{Accepted, Delivery, Refusal, RefusalKind};
 use comms_msg::{Kind, ServiceName, Subject, TypeName};
 
 use super::{Doors, complete};
-use crate::log::recovery;
 
 impl Doors {
     /// Keeps a command. A repeat with the same id answers as the first did and keeps nothing.
@@ -28,20 +27,17 @@ impl Doors {
         }
         let (mut msg, filled) = complete::whole(message, Kind::Command, &type_name, sender)?;
         self.check(domain, sender, &mut msg).await?;
-        let record = recovery::pending(&msg).expect("a completed command is a command");
-        let (id, cid) = (msg.id, msg.cid());
+        let id = msg.id;
         let subject = Subject::Command { domain: domain.name.clone(), type_name, sender: sender.clone() };
-        let stored =
-            self.log.store_command(subject.to_string(), &msg, record).await.map_err(|e| self.refusal(e))?;
+        let kept = self.log.store_command(subject.to_string(), &msg, &filled).await;
+        let kept = kept.map_err(|e| self.refusal(e))?;
         Ok(Accepted {
             id,
-            cid,
-            position: self.log.queue_position(stored.first),
+            cid: kept.cid,
+            position: self.log.queue_position(kept.sequence),
             retry_safe: filled.retry_safe(),
             filled: filled.fields.into_iter().map(str::to_owned).collect(),
-            note: stored
-                .duplicate
-                .then(|| "this id was accepted before; nothing was stored again".to_owned()),
+            note: kept.duplicate.then(|| "this id was accepted before; nothing was stored again".to_owned()),
         })
     }
 }

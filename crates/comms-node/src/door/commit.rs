@@ -13,25 +13,16 @@ use comms_msg::{ServiceName, TypeName};
 
 use super::Doors;
 use crate::current::InForce;
+use crate::log::Delivered;
+use crate::log::commands::PendingCommand;
 use crate::log::delivery::DeliverySubject;
-use crate::log::outcomes::Ending;
-use crate::log::pending::PendingCommand;
-use crate::log::recovery::EndingState;
+use crate::log::ending::EndingState;
 
 /// Deliveries of one command after which a handler that asks for another gets a dead letter instead. When to give up
 /// is the handler's to say; this only keeps a command from going round for ever.
 const DELIVERIES_MAX: u32 = 1_000;
 /// The longest pause a handler can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A delivery that its holder answers for.
-pub(super) struct Held {
-    /// The reply subject, where the stream hears of it.
-    pub(super) acknowledge: String,
-    pub(super) sequence: u64,
-    pub(super) delivered: u32,
-    pub(super) command: PendingCommand,
-}
 
 impl Doors {
     /// Ends a command, or says how it stands.
@@ -55,7 +46,7 @@ impl Doors {
                 Ok(open(held.command.failed))
             }
             Completion::Done => self.done(domain, sender, held, commit.events).await,
-            Completion::Retry { after_ms, reason, asked } if held.delivered < DELIVERIES_MAX => {
+            Completion::Retry { after_ms, reason, asked } if held.tries < DELIVERIES_MAX => {
                 let after = Duration::from_millis(after_ms).min(RETRY_AFTER_MAX);
                 Ok(self.again(held, after, &reason, asked).await)
             }
@@ -75,7 +66,7 @@ impl Doors {
         sender: &ServiceName,
         type_name: &TypeName,
         commit: &Commit,
-    ) -> Result<Result<Held, Committed>, Refusal> {
+    ) -> Result<Result<Delivered, Committed>, Refusal> {
         let delivery = DeliverySubject::parse(&commit.delivery)
             .filter(|delivery| is_own_consumer(layout, sender, delivery))
             .ok_or_else(|| {
@@ -88,27 +79,23 @@ impl Doors {
         let waiting = self.log.command_at(sequence).await.map_err(|e| self.refusal(e))?;
         let is_meant =
             |waiting: &PendingCommand| waiting.id == commit.command && waiting.type_name == *type_name;
-        match (self.log.ending(&commit.command), waiting) {
-            // Nothing is left to acknowledge there.
-            (Some(ending), None) => Ok(Err(already(&ending))),
-            (Some(ending), Some(waiting)) if is_meant(&waiting) => {
-                self.log.settle(&commit.delivery, sequence).await;
-                Ok(Err(already(&ending)))
-            }
-            (None, Some(command)) if is_meant(&command) => {
-                let acknowledge = commit.delivery.clone();
-                Ok(Ok(Held { acknowledge, sequence, delivered: delivery.delivered, command }))
-            }
-            _ => Err(Refusal::new(
+        let Some(command) = waiting.filter(is_meant) else {
+            return Err(Refusal::new(
                 RefusalKind::NotFound,
                 format!("no command {} waits at that delivery", commit.command),
-            )),
+            ));
+        };
+        if let Some(ending) = self.log.ending(&command.key).map_err(|e| self.refusal(e))? {
+            self.log.settle(&commit.delivery, sequence).await;
+            return Ok(Err(self.already(&ending).await?));
         }
+        let (acknowledge, tries) = (commit.delivery.clone(), delivery.delivered);
+        Ok(Ok(Delivered { acknowledge, sequence, tries, command }))
     }
 
     /// Gives a delivery back, to be tried again.
-    async fn again(&self, held: Held, after: Duration, reason: &str, asked: bool) -> Committed {
-        tracing::info!(command = %held.command.id, tries = held.delivered, reason, "to be tried again");
+    async fn again(&self, held: Delivered, after: Duration, reason: &str, asked: bool) -> Committed {
+        tracing::info!(command = %held.command.id, tries = held.tries, reason, "to be tried again");
         if !asked {
             self.log.try_failed(held.sequence);
         }
@@ -129,12 +116,6 @@ fn is_own_consumer(layout: &Layout, sender: &ServiceName, delivery: &DeliverySub
             && consumer.stream == delivery.stream
             && consumer.name == delivery.consumer
     })
-}
-
-/// The answer for a command that ended before.
-pub(super) fn already(ending: &Ending) -> Committed {
-    tracing::debug!(?ending, "answered for before");
-    Committed { already: true, failed: 0, events: Vec::new() }
 }
 
 /// The answer for one that is open, `failed` tries of which failed.

@@ -5,7 +5,7 @@ use comms_msg::door::{Refusal, RefusalKind};
 use comms_msg::{Defaults, Draft, Filled, Kind, Msg, MsgId, ServiceName, Timestamp, TypeName};
 
 use crate::clock::now_ms;
-use crate::log::pending::PendingCommand;
+use crate::log::commands::PendingCommand;
 
 /// A whole message of the type that the door's subject names.
 pub(super) fn whole(
@@ -19,7 +19,7 @@ pub(super) fn whole(
     let defaults = Defaults::new(id, Timestamp::from_unix_ms(now), sender.clone(), kind, type_name.clone());
     let (mut msg, filled) = Draft::read(payload)?.complete(defaults)?;
     // A place in a commit is given by the commit door alone: the log is read back by it.
-    msg.hop.commit = None;
+    (msg.hop.commit, msg.hop.command) = (None, None);
     Ok((msg, filled))
 }
 
@@ -32,9 +32,9 @@ pub(super) fn caused(
     command: &PendingCommand,
     handler: &ServiceName,
     ordinal: u32,
-) -> Result<Msg, Refusal> {
+) -> Result<(Msg, Filled), Refusal> {
     let defaults = Defaults {
-        id: MsgId::derive(command.id, handler, ordinal),
+        id: MsgId::derive(&command.key, handler, ordinal),
         now: Timestamp::from_unix_ms(now_ms()),
         sender: handler.clone(),
         kind: Kind::Event,
@@ -44,7 +44,7 @@ pub(super) fn caused(
         causation: Some(command.id),
     };
     let derived = defaults.id;
-    let (msg, _) = event.complete(defaults)?;
+    let (msg, filled) = event.complete(defaults)?;
     let fixed = [
         ("/id", msg.id, derived),
         ("/metadata/correlation", msg.metadata.correlation, command.correlation),
@@ -57,5 +57,5 @@ pub(super) fn caused(
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
     }
-    Ok(msg)
+    Ok((msg, filled))
 }

@@ -3,14 +3,12 @@
 
 use comms_domain::Domain;
 use comms_msg::door::{Committed, Refusal, RefusalKind};
-use comms_msg::{CommitPlace, Draft, Msg, ServiceName};
+use comms_msg::{Draft, ServiceName};
 
-use super::commit::{Held, already};
 use super::{Doors, complete};
 use crate::log::commit::COMMIT_MESSAGES_MAX;
-use crate::log::outcomes::Ending;
-use crate::log::recovery::{EndingRecord, EndingState};
-use crate::log::{NewEvent, Standing};
+use crate::log::ending::{Ending, EndingState};
+use crate::log::{Delivered, Effect, Finished, NewEvent};
 
 /// The longest reason that is kept, in bytes.
 const REASON_BYTES_MAX: usize = 4_096;
@@ -21,7 +19,7 @@ impl Doors {
         &self,
         domain: &Domain,
         sender: &ServiceName,
-        held: Held,
+        held: Delivered,
         events: Vec<Draft>,
     ) -> Result<Committed, Refusal> {
         if events.is_empty() {
@@ -33,51 +31,49 @@ impl Doors {
             return Err(Refusal::new(RefusalKind::TooLarge, message));
         }
         let checked = self.caused(domain, sender, &held, events).await?;
-        let _right = match self.standing(&held).await? {
-            Ok(right) => right,
-            Err(already) => return Ok(already),
-        };
-        let stored = self.log.append(&checked).await.map_err(|e| self.refusal(e))?;
-        let count = u32::try_from(checked.len()).unwrap_or(u32::MAX);
-        let ending = Ending::Done { first: stored.first, count, tries: held.delivered };
-        self.log.ended(&held.command, ending);
-        self.log.settle(&held.acknowledge, held.sequence).await;
-        let events = self.appended(&checked, stored);
-        Ok(Committed { already: stored.duplicate, failed: held.command.failed, events })
+        self.finish(sender, &held, Effect::Events(checked)).await
     }
 
     /// Stores how a command ended that caused nothing.
     pub(super) async fn end_without_events(
         &self,
         sender: &ServiceName,
-        held: Held,
+        held: Delivered,
         state: EndingState,
         reason: Option<String>,
     ) -> Result<Committed, Refusal> {
-        let _right = match self.standing(&held).await? {
-            Ok(right) => right,
-            Err(already) => return Ok(already),
-        };
-        let letter = match state {
-            EndingState::Dead => {
-                let command = self.log.read_command(held.sequence).await.map_err(|e| self.refusal(e))?;
-                command.map(|msg: Msg| serde_bytes::ByteBuf::from(msg.to_cbor()))
+        let reason = reason.map(|text| shortened(text, REASON_BYTES_MAX));
+        self.finish(sender, &held, Effect::Nothing { state, reason }).await
+    }
+
+    async fn finish(
+        &self,
+        sender: &ServiceName,
+        held: &Delivered,
+        effect: Effect,
+    ) -> Result<Committed, Refusal> {
+        match self.log.finish(held, sender, effect).await {
+            Ok(Finished::Now(appended)) => Ok(Committed {
+                already: appended.stored.duplicate,
+                failed: held.command.failed,
+                events: self.appended(&appended),
+            }),
+            Ok(Finished::Before(ending)) => self.already(&ending).await,
+            Err(error) => Err(self.refusal(error)),
+        }
+    }
+
+    /// The answer for a command that ended before: what is in the log of it.
+    pub(super) async fn already(&self, ending: &Ending) -> Result<Committed, Refusal> {
+        tracing::debug!(?ending, "answered for before");
+        let mut events = Vec::new();
+        if let Ending::Done { first, count, .. } = ending {
+            for sequence in (*first..).take(*count as usize) {
+                let stored = self.log.read_event(sequence).await.map_err(|e| self.refusal(e))?;
+                events.extend(stored.and_then(|msg| self.appended_event(&msg, sequence)));
             }
-            EndingState::Done | EndingState::Rejected => None,
-        };
-        let record = EndingRecord {
-            command: held.command.id,
-            state,
-            handler: sender.clone(),
-            tries: held.delivered,
-            reason: reason.map(|text| shortened(text, REASON_BYTES_MAX)),
-            letter,
-        };
-        let stored = self.log.store_ending(&held.command.type_name, held.command.id, &record).await;
-        let stored = stored.map_err(|e| self.refusal(e))?;
-        self.log.ended(&held.command, record.ending(stored.first));
-        self.log.settle(&held.acknowledge, held.sequence).await;
-        Ok(Committed { already: stored.duplicate, failed: held.command.failed, events: Vec::new() })
+        }
+        Ok(Committed { already: true, failed: 0, events })
     }
 
     /// The events that a handler says its command caused, completed and checked.
@@ -85,14 +81,13 @@ impl Doors {
         &self,
         domain: &Domain,
         sender: &ServiceName,
-        held: &Held,
+        held: &Delivered,
         events: Vec<Draft>,
     ) -> Result<Vec<NewEvent>, Refusal> {
         let mut checked = Vec::with_capacity(events.len());
-        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         for (ordinal, event) in (0u32..).zip(events) {
             let place = format!("/events/{ordinal}");
-            let mut msg =
+            let (mut msg, filled) =
                 complete::caused(event, &held.command, sender, ordinal).map_err(|r| r.below(&place))?;
             let content = msg.content.as_ref().expect("what was completed has content");
             let type_name = content.type_name().clone();
@@ -101,26 +96,9 @@ impl Doors {
             }
             self.allowed(domain, sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
             self.check(domain, sender, &mut msg).await.map_err(|r| r.below(&place))?;
-            msg.hop.commit =
-                Some(CommitPlace::new(ordinal, count).expect("the number of events was checked before"));
-            checked.push(self.new_event(msg)?);
+            checked.push(self.new_event(msg, filled)?);
         }
         Ok(checked)
-    }
-
-    /// The right to end the command, or the answer where it ended meanwhile.
-    async fn standing(&self, held: &Held) -> Result<Result<crate::log::EndingRight<'_>, Committed>, Refusal> {
-        match self.log.standing(held.command.id) {
-            Standing::Open(right) => Ok(Ok(right)),
-            Standing::Ended(ending) => {
-                self.log.settle(&held.acknowledge, held.sequence).await;
-                Ok(Err(already(&ending)))
-            }
-            Standing::Busy => Err(Refusal::new(
-                RefusalKind::Busy,
-                "another answer for this command is being stored; ask again",
-            )),
-        }
     }
 }
 

@@ -6,8 +6,7 @@ use comms_msg::door::{Appended, AppendedEvent, Refusal, RefusalKind};
 use comms_msg::{DomainContent, Filled, Kind, Msg, ServiceName, TypeName};
 
 use super::{Doors, complete};
-use crate::log::NewEvent;
-use crate::log::commit::Stored;
+use crate::log::{Appended as Stored, NewEvent};
 
 impl Doors {
     /// Appends. The first event may say which position it expects its entity at; the answer to a conflict has the
@@ -28,8 +27,8 @@ impl Doors {
         for message in messages {
             let (mut msg, names) = complete::whole(&message, Kind::Event, type_name, sender)?;
             self.check(domain, sender, &mut msg).await?;
-            filled.merge(names);
-            events.push(self.new_event(msg)?);
+            filled.merge(names.clone());
+            events.push(self.new_event(msg, names)?);
         }
         let Some(first) = events.first() else {
             return Err(Refusal::new(RefusalKind::Malformed, "no event in the request"));
@@ -37,16 +36,16 @@ impl Doors {
         if events.iter().any(|other| other.entity != first.entity) {
             return Err(Refusal::new(RefusalKind::Invalid, "events of one request must be of one entity"));
         }
-        let stored = self.log.append(&events).await.map_err(|e| self.refusal(e))?;
+        let stored = self.log.append(events, 0).await.map_err(|e| self.refusal(e))?;
         Ok(Appended {
-            events: self.appended(&events, stored),
+            events: self.appended(&stored),
             retry_safe: filled.retry_safe(),
             filled: filled.fields.into_iter().map(str::to_owned).collect(),
         })
     }
 
     /// An event ready for the log, with what it expects there; the expectation itself is not stored.
-    pub(super) fn new_event(&self, mut msg: Msg) -> Result<NewEvent, Refusal> {
+    pub(super) fn new_event(&self, mut msg: Msg, filled: Filled) -> Result<NewEvent, Refusal> {
         let Some(DomainContent::Event(event)) = &msg.content else {
             return Err(Refusal::new(RefusalKind::Invalid, "/content  not an event"));
         };
@@ -57,25 +56,28 @@ impl Doors {
                 "/content/previous  reserved for the log; leave it out",
             ));
         }
-        let (entity, type_name) = (event.entity.clone(), event.type_name.clone());
         let expect = std::mem::take(&mut msg.hop.expect);
         let expected =
             self.log.expected(&expect).map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))?;
-        Ok(NewEvent { entity, type_name, msg, expected })
+        NewEvent::of(msg, filled, expected)
+            .ok_or_else(|| Refusal::new(RefusalKind::Invalid, "/metadata/sender  missing"))
     }
 
     /// What is told of stored events.
-    pub(super) fn appended(&self, events: &[NewEvent], stored: Stored) -> Vec<AppendedEvent> {
-        events
-            .iter()
-            .zip(stored.first..)
-            .map(|(event, sequence)| AppendedEvent {
-                id: event.msg.id,
-                type_name: event.type_name.clone(),
-                entity: event.entity.clone(),
-                position: self.log.position(sequence),
-                cid: event.msg.cid(),
-            })
-            .collect()
+    pub(super) fn appended(&self, stored: &Stored) -> Vec<AppendedEvent> {
+        let placed = stored.events.iter().zip(stored.stored.first..);
+        placed.filter_map(|(msg, sequence)| self.appended_event(msg, sequence)).collect()
+    }
+
+    /// What is told of the event at `sequence`; `None` where no event stands there.
+    pub(super) fn appended_event(&self, msg: &Msg, sequence: u64) -> Option<AppendedEvent> {
+        let Some(DomainContent::Event(event)) = &msg.content else { return None };
+        Some(AppendedEvent {
+            id: msg.id,
+            type_name: event.type_name.clone(),
+            entity: event.entity.clone(),
+            position: self.log.position(sequence),
+            cid: msg.cid(),
+        })
     }
 }

@@ -38,7 +38,7 @@ impl Doors {
             node: self.node.clone(),
             service: sender.clone(),
             threshold: domain.content.threshold,
-            log: self.log.incarnation.clone(),
+            log: self.log.incarnation().to_owned(),
             http: self.http.clone(),
             sends: typed(&service.sends),
             handles: typed(&service.handles),

@@ -5,10 +5,10 @@ use std::time::Duration;
 use comms_domain::Domain;
 use comms_msg::door::{Outcome, OutcomeAsk, OutcomeEvent, OutcomeState, Refusal, RefusalKind};
 use comms_msg::limits::DOOR_BYTES_MAX;
-use comms_msg::{DomainContent, ServiceName, TypeName};
+use comms_msg::{DomainContent, Kind, MsgKey, ServiceName, TypeName};
 
 use super::Doors;
-use crate::log::outcomes::{Ending, Origin};
+use crate::log::ending::Ending;
 
 /// Events that are told whole, in bytes altogether: in JSON they take up to twice as much, and the ids of all others
 /// have to fit into the same answer. Who needs the others reads them where they stand.
@@ -27,28 +27,29 @@ impl Doors {
         ask: OutcomeAsk,
     ) -> Result<Outcome, Refusal> {
         if !domain.commands.contains_key(type_name) {
-            return Err(self.unknown(domain, comms_msg::Kind::Command, type_name));
+            return Err(self.unknown(domain, Kind::Command, type_name));
         }
         self.allowed(domain, sender, type_name, "send", |service| service.sends.contains(type_name))?;
         let unknown = || {
             let message = format!("no outcome is kept of a command {}", ask.command);
             Refusal::new(RefusalKind::NotFound, message)
         };
-        // Another's command looks like none.
-        if self.log.is_of_another(&ask.command, Origin::of(sender, type_name)) {
-            return Err(unknown());
-        }
-        if self.log.ending(&ask.command).is_none() && self.log.is_pending(&ask.command) && ask.wait_ms > 0 {
+        // The key holds sender and type, so another's command is none.
+        let key = MsgKey::new(Kind::Command, sender, type_name, ask.command);
+        let ending = || self.log.ending(&key).map_err(|e| self.refusal(e));
+        if ending()?.is_none() && self.log.is_pending(&key) && ask.wait_ms > 0 {
             let wait = Duration::from_millis(ask.wait_ms).min(WAIT_MAX);
-            if let Some(ended) = self.log.wait_for(ask.command) {
+            if let Some(ended) = self.log.wait_for(key).map_err(|e| self.refusal(e))? {
                 // Both ends of the wait are told apart by the ending below.
                 let _ = tokio::time::timeout(wait, ended).await;
-                self.log.sweep_waiters(&ask.command);
+                self.log.sweep_waiters(&key);
             }
         }
-        match self.log.ending(&ask.command) {
+        // Before the ending is asked for: what ends in between is in the queue, or has ended.
+        let is_pending = self.log.is_pending(&key);
+        match ending()? {
             Some(ending) => self.describe(domain, sender, &ending).await,
-            None if self.log.is_pending(&ask.command) => Ok(outcome(OutcomeState::Pending)),
+            None if is_pending => Ok(outcome(OutcomeState::Pending)),
             None => Err(unknown()),
         }
     }
@@ -69,7 +70,7 @@ impl Doors {
             Ending::Done { first, count, tries } => {
                 let mut room = MESSAGES_BYTES_MAX;
                 let mut events = Vec::with_capacity(*count as usize);
-                for sequence in *first..first + u64::from(*count) {
+                for sequence in (*first..).take(*count as usize) {
                     let stored = self.log.read_event(sequence).await.map_err(|e| self.refusal(e))?;
                     let Some(msg) = stored else { continue };
                     let Some(DomainContent::Event(event)) = &msg.content else { continue };

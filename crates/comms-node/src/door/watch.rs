@@ -50,12 +50,12 @@ impl Doors {
             WatchFrom::Start => DeliverPolicy::All,
             WatchFrom::New => DeliverPolicy::New,
             WatchFrom::Time(time) => DeliverPolicy::ByStartTime { start_time: date(time.unix_ms()) },
-            WatchFrom::Position(position) if position.log() == self.log.incarnation => {
+            WatchFrom::Position(position) if position.log() == self.log.incarnation() => {
                 DeliverPolicy::ByStartSequence { start_sequence: position.sequence() + 1 }
             }
             WatchFrom::Position(position) => {
                 let message =
-                    format!("/from  position {position} is not of this log ({})", self.log.incarnation);
+                    format!("/from  position {position} is not of this log ({})", self.log.incarnation());
                 return Err(Refusal::new(RefusalKind::NotFound, message));
             }
         };
@@ -83,6 +83,10 @@ impl Doors {
         let made = stream.create_consumer(consumer).await.map_err(|e| {
             Refusal::new(RefusalKind::Unavailable, format!("the event log does not open a watch: {e}"))
         })?;
-        Ok(Watching { subject, log: self.log.incarnation.clone(), consumer: made.cached_info().name.clone() })
+        Ok(Watching {
+            subject,
+            log: self.log.incarnation().to_owned(),
+            consumer: made.cached_info().name.clone(),
+        })
     }
 }

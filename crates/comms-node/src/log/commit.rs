@@ -3,6 +3,8 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 
+use crate::share::OverShare;
+
 /// Messages in one commit at most: more is a bulk load, not the effect of one command.
 pub(crate) const COMMIT_MESSAGES_MAX: usize = 100;
 
@@ -33,8 +35,8 @@ pub(crate) struct Commit {
     /// What is expected, each on the first message of its entity.
     pub(crate) guards: Vec<(usize, Guard)>,
     pub(crate) messages: Vec<StoredMessage>,
-    /// When the id of its first message was drawn, in milliseconds since the epoch: it was not stored before that.
-    pub(crate) since_ms: u64,
+    /// It stands behind this sequence, if it is stored.
+    pub(crate) after: u64,
     /// Whether it may have been stored before this call, and longer ago than the server remembers.
     pub(crate) may_be_stored: bool,
 }
@@ -82,6 +84,9 @@ pub(crate) enum AppendError {
     /// As many commits wait as may; nothing was sent.
     #[error("{0} commits wait already")]
     Busy(usize),
+    /// The sender has its share of the queue; nothing was sent.
+    #[error("{0}")]
+    Over(OverShare),
     /// The same message is being stored for an earlier request; ask again to hear how that ends.
     #[error("a message with this id is being stored right now")]
     Underway,

@@ -6,35 +6,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use time::format_description::well_known::Rfc3339;
-
-use crate::clock::date;
-
 /// Messages in one answer; the server's limit for a batched direct get is 1,024.
 const BATCH: usize = 1_000;
 /// How long one message of an answer may take to come.
 const NEXT_WAIT: Duration = Duration::from_secs(10);
 
-/// Where a read begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Begin {
-    /// At the first message from this sequence on.
-    At(u64),
-    /// At the first message stored at or after this time, in milliseconds since the epoch.
-    Since(u64),
-}
-
 /// One message as it stands in the stream.
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
     pub(crate) sequence: u64,
+    pub(crate) subject: &'a str,
     /// What the stream recognises a repeat by.
     pub(crate) key: Option<&'a str>,
     pub(crate) payload: &'a Bytes,
 }
 
-/// Calls `each` with every message under `subject` (which may hold wildcards) that stands in `stream` now, in order,
-/// until it breaks.
+/// Calls `each` with every message under `subject` (which may hold wildcards) that stands in `stream` now, from sequence
+/// `from` on, in order, until it breaks.
 ///
 /// # Errors
 /// What the server said, or that it said nothing.
@@ -42,14 +30,14 @@ pub(crate) async fn read(
     client: &async_nats::Client,
     stream: &str,
     subject: &str,
-    begin: Begin,
+    from: u64,
     mut each: impl FnMut(Found<'_>) -> ControlFlow<()>,
 ) -> Result<(), String> {
-    let mut begin = begin;
+    let mut from = from;
     loop {
         let inbox = client.new_inbox();
         let mut answers = client.subscribe(inbox.clone()).await.map_err(|e| e.to_string())?;
-        let request = request(subject, begin)?;
+        let request = request(subject, from);
         client
             .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, request.into())
             .await
@@ -69,8 +57,9 @@ pub(crate) async fn read(
                     let sequence = header("Nats-Sequence")
                         .and_then(|value| value.parse::<u64>().ok())
                         .ok_or("an answer without its sequence")?;
+                    let subject = header("Nats-Subject").ok_or("an answer without its subject")?;
                     let key = header("Nats-Msg-Id");
-                    if each(Found { sequence, key, payload: &message.payload }).is_break() {
+                    if each(Found { sequence, subject, key, payload: &message.payload }).is_break() {
                         return Ok(());
                     }
                     last = Some(sequence);
@@ -86,19 +75,12 @@ pub(crate) async fn read(
             }
         }
         match last {
-            Some(sequence) => begin = Begin::At(sequence + 1),
+            Some(sequence) => from = sequence.saturating_add(1),
             None => return Ok(()),
         }
     }
 }
 
-fn request(subject: &str, begin: Begin) -> Result<String, String> {
-    let mut request = serde_json::json!({ "batch": BATCH, "next_by_subj": subject });
-    match begin {
-        Begin::At(sequence) => request["seq"] = sequence.into(),
-        Begin::Since(unix_ms) => {
-            request["start_time"] = date(unix_ms).format(&Rfc3339).map_err(|e| e.to_string())?.into();
-        }
-    }
-    Ok(request.to_string())
+fn request(subject: &str, from: u64) -> String {
+    serde_json::json!({ "batch": BATCH, "next_by_subj": subject, "seq": from }).to_string()
 }

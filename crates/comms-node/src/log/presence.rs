@@ -8,12 +8,10 @@ use std::ops::ControlFlow;
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 
 use super::commit::{Commit, Guard, Stored};
-use super::direct_read::{self, Begin};
+use super::direct_read;
 
 /// Messages of one subject that are read to find a commit. Who comes back after so many cannot be told.
 const LOOK_MAX: usize = 10_000;
-/// How far the clock of a sender, which is in its ids, may be ahead of the server's.
-const SKEW_MS_MAX: u64 = 60_000;
 
 /// What the stream says of a commit.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +23,7 @@ pub(crate) enum Presence {
     /// It does not stand there. `last` is the last message under the subject of its first, 0 for none: as long as that
     /// stays so, nothing sent before has arrived late. None where the commit's own expectation says as much.
     Absent { last: Option<u64> },
-    /// Too much was written since its id was drawn.
+    /// Too much was written since it may have been stored.
     Lost,
 }
 
@@ -46,7 +44,10 @@ impl Presence {
 
 /// If it is stored, its message stands directly behind the position that it expects.
 async fn guarded(stream: &Stream<()>, commit: &Commit, n: usize, guard: &Guard) -> Result<Presence, String> {
-    match stream.direct_get_next_for_subject(guard.subject.as_str(), Some(guard.sequence + 1)).await {
+    match stream
+        .direct_get_next_for_subject(guard.subject.as_str(), Some(guard.sequence.saturating_add(1)))
+        .await
+    {
         Ok(next) => {
             let key = next.headers.get(async_nats::header::NATS_MESSAGE_ID);
             if key.is_some_and(|key| key.as_str() == commit.messages[n].key) {
@@ -75,8 +76,8 @@ async fn unguarded(
     // Before the read: what arrives after this shows by moving it.
     let last = last_of(stream, &first.subject).await?;
     let (mut looked, mut found) = (0, None);
-    let begin = Begin::Since(commit.since_ms.saturating_sub(SKEW_MS_MAX));
-    direct_read::read(client, name, &first.subject, begin, |message| {
+    let from = commit.after.saturating_add(1);
+    direct_read::read(client, name, &first.subject, from, |message| {
         looked += 1;
         if message.key == Some(first.key.as_str()) {
             found = Some(message.sequence);

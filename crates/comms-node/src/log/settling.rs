@@ -40,7 +40,7 @@ impl EventLog {
     }
 
     /// Hears what the stream confirms until `stop`, and says again what it does not.
-    pub(crate) async fn hear(&self, mut confirmed: Subscriber, stop: CancellationToken) {
+    pub(super) async fn hear(&self, mut confirmed: Subscriber, stop: CancellationToken) {
         let mut look = tokio::time::interval(CONFIRMED_WITHIN);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -82,8 +82,6 @@ impl EventLog {
     fn settled(&self, sequence: u64) {
         let mut memory = self.lock();
         memory.unsettled.remove(&sequence);
-        if let Some(command) = memory.pending.remove(sequence) {
-            memory.outcomes.release(&command);
-        }
+        memory.commands.settled(sequence);
     }
 }

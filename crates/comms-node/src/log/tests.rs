@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream;
 use async_nats::jetstream::stream::Config;
 use comms_msg::{
-    Body, Command, DomainContent, Event, Hop, Metadata, Msg, MsgId, Owner, Position, ServiceName, Timestamp,
+    Body, Command, DomainContent, Event, Filled, Hop, Kind, Metadata, Msg, MsgId, Owner, Position, Timestamp,
+    TypeName,
 };
 use futures::{FutureExt, StreamExt};
 
+use super::commit::Stored;
+use super::ending::EndingState;
+use super::queue::Kept;
 use super::*;
+use crate::clock::now_ms;
 use crate::connections::Connections;
 use crate::fixture::{Fixture, wait_until};
 use crate::server::{Managed, RestartHint};
@@ -22,6 +28,7 @@ struct Running {
     log: std::sync::Arc<EventLog>,
     jetstream: jetstream::Context,
     names: [String; 2],
+    folder: tempfile::TempDir,
     _tasks: Tasks,
     _server: Managed,
     _fixture: Fixture,
@@ -43,8 +50,9 @@ impl Running {
             let config = jetstream.get_stream(name).await.unwrap().cached_info().config.clone();
             jetstream.update_stream(Config { duplicate_window: WINDOW, ..config }).await.unwrap();
         }
-        let (log, tasks) = open(&connections.domain, &names).await;
-        Running { log, jetstream, names, _tasks: tasks, _server: server, _fixture: fixture }
+        let folder = tempfile::tempdir().unwrap();
+        let (log, tasks) = open(&connections.domain, &names, folder.path()).await;
+        Running { log, jetstream, names, folder, _tasks: tasks, _server: server, _fixture: fixture }
     }
 
     /// Messages in the stream of events, or of commands.
@@ -62,12 +70,15 @@ impl Running {
 async fn open(
     client: &async_nats::Client,
     [events, commands]: &[String; 2],
+    folder: &std::path::Path,
 ) -> (std::sync::Arc<EventLog>, Tasks) {
     let names = LogNames {
         domain: "library".into(),
         event_stream: events.clone(),
         command_stream: commands.clone(),
         foreign_stream: None,
+        index: folder.join("index.redb"),
+        waiting: (1_000, 2),
     };
     let (log, writers, confirmed) =
         EventLog::open(client.clone(), names, RestartHint::external()).await.unwrap();
@@ -79,7 +90,7 @@ async fn open(
     }
     let (hearing, stop) = (log.clone(), tasks.token());
     tasks.essential("hear", async move {
-        hearing.hear(confirmed, stop).await;
+        hearing.keep_up(confirmed, stop).await;
         Ok::<(), std::convert::Infallible>(())
     });
     (log, tasks)
@@ -102,27 +113,82 @@ fn body(title: &str) -> Body {
 }
 
 fn event(id: MsgId, sender: &str, entity: &str, title: &str) -> NewEvent {
-    let (entity, type_name): (EntityId, TypeName) =
-        (entity.parse().unwrap(), "documents.DocumentAdded".parse().unwrap());
     let content = Event {
-        type_name: type_name.clone(),
+        type_name: "documents.DocumentAdded".parse().unwrap(),
         version: 1,
-        entity: entity.clone(),
+        entity: entity.parse().unwrap(),
         previous: None,
         body: body(title),
     };
     let content = Some(DomainContent::Event(content));
     let msg = Msg { id, metadata: metadata(sender, id), content, hop: Hop::default() };
-    NewEvent { entity, type_name, msg, expected: None }
+    NewEvent::of(msg, filled(), None).unwrap()
 }
 
-fn command(id: MsgId, sender: &str) -> (String, Msg, PendingCommand) {
-    let content =
-        Command { type_name: "documents.AddDocument".parse().unwrap(), version: 1, body: body("report") };
-    let content = Some(DomainContent::Command(content));
+/// What the door fills in for most: each of these differs whenever a message is said again.
+fn filled() -> Filled {
+    Filled { fields: vec!["/metadata/time", "/metadata/correlation"] }
+}
+
+fn command(id: MsgId, sender: &str, title: &str) -> (String, Msg) {
+    let type_name: TypeName = "documents.AddDocument".parse().unwrap();
+    let content = Some(DomainContent::Command(Command { type_name, version: 1, body: body(title) }));
     let msg = Msg { id, metadata: metadata(sender, id), content, hop: Hop::default() };
-    let record = recovery::pending(&msg).unwrap();
-    (format!("library.command.documents.AddDocument.{sender}"), msg, record)
+    (format!("library.command.documents.AddDocument.{sender}"), msg)
+}
+
+fn command_key(id: MsgId, sender: &str, type_name: &str) -> MsgKey {
+    MsgKey::new(Kind::Command, &sender.parse().unwrap(), &type_name.parse().unwrap(), id)
+}
+
+impl Running {
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Stored, AppendError> {
+        Ok(self.log.append(events, 0).await?.stored)
+    }
+
+    async fn keep(&self, (subject, msg): (String, Msg)) -> Result<Kept, AppendError> {
+        self.log.store_command(subject, &msg, &filled()).await
+    }
+
+    /// As after a crash of the node: what it held in memory is gone.
+    async fn restarted(mut self) -> Running {
+        let client = self.log.client.clone();
+        // The index is one file for one process.
+        let former = std::mem::take(&mut self._tasks);
+        former.stop(Duration::from_secs(10)).await;
+        drop(self.log);
+        let (log, tasks) = open(&client, &self.names, self.folder.path()).await;
+        Running { log, _tasks: tasks, ..self }
+    }
+
+    /// A delivery of the command that stands at `sequence`.
+    async fn delivered(&self, sequence: u64) -> Delivered {
+        let queue = self.jetstream.get_stream(&self.names[1]).await.unwrap();
+        for consumer in self._fixture.layout().consumers.iter().filter(|c| c.stream == self.names[1]) {
+            let _ = queue.delete_consumer(&consumer.name).await;
+        }
+        let config = jetstream::consumer::pull::Config {
+            durable_name: Some("taker".into()),
+            filter_subject: "library.command.>".into(),
+            ..Default::default()
+        };
+        let consumer = queue.create_consumer(config).await.unwrap();
+        let message = consumer.fetch().max_messages(1).messages().await.unwrap().next().await;
+        let acknowledge = message.unwrap().unwrap().reply.clone().unwrap().into_string();
+        let command = self.log.command_at(sequence).await.unwrap().unwrap();
+        Delivered { acknowledge, sequence, tries: 1, command }
+    }
+}
+
+fn handler() -> comms_msg::ServiceName {
+    "archive".parse().unwrap()
+}
+
+fn is_refused<T: std::fmt::Debug>(said: Result<T, AppendError>, words: &str) {
+    match said {
+        Err(AppendError::Refused(reason)) => assert!(reason.contains(words), "{reason}"),
+        other => panic!("taken: {other:?}"),
+    }
 }
 
 /// An id drawn so long ago.
@@ -132,66 +198,179 @@ fn id_of(ago: Duration) -> MsgId {
 
 const LONG_AGO: Duration = Duration::from_secs(600);
 
+/// Ids of every kind: without a time in them, with one that is long over, with one that is still to come.
+fn ids() -> Vec<MsgId> {
+    let ahead = MsgId::v7(now_ms() + 3_600_000, rand::random());
+    let texts = [
+        "550e8400-e29b-41d4-a716-446655440001",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "c232ab00-9414-11ec-b3c8-9f6bdeced846",
+        "1ec9414c-232a-6b00-b3c8-9f6bdeced846",
+        "74738ff5-5367-5958-9aee-98fffdcd1876",
+    ];
+    let others = texts.map(|text| text.parse().unwrap());
+    let timed = [ahead, id_of(LONG_AGO), MsgId::v7(0, 7 << 64), MsgId::v7(u64::MAX, 7 << 64)];
+    others.into_iter().chain(timed).collect()
+}
+
 #[tokio::test]
-async fn an_event_that_comes_again_after_the_window_is_stored_once() {
-    let running = Running::start().await;
-    let id = id_of(LONG_AGO);
-    let first = running.log.append(&[event(id, "archive", "d1", "a")]).await.unwrap();
-    assert!(!first.duplicate);
-    running.log.append(&[event(id_of(Duration::ZERO), "archive", "d1", "b")]).await.unwrap();
+async fn whatever_an_id_looks_like_it_is_stored_once() {
+    let mut running = Running::start().await;
+    let (ids, mut first) = (ids(), Vec::new());
+    for id in ids.iter().copied() {
+        first.push(running.append(vec![event(id, "archive", "d1", "a")]).await.unwrap().first);
+        running.keep(command(id, "desk", "a")).await.unwrap();
+    }
     running.past_the_window().await;
-    let again = running.log.append(&[event(id, "archive", "d1", "a")]).await.unwrap();
-    assert_eq!(again, Stored { first: first.first, duplicate: true });
+    for is_restarted in [false, true] {
+        if is_restarted {
+            running = running.restarted().await;
+        }
+        for (id, first) in ids.iter().copied().zip(first.iter().copied()) {
+            let mut again = event(id, "archive", "d1", "a");
+            assert_eq!(running.append(vec![again]).await, Ok(Stored { first, duplicate: true }));
+            again = event(id, "archive", "d1", "a");
+            again.expected = Some(first.saturating_sub(1));
+            assert_eq!(running.append(vec![again]).await, Ok(Stored { first, duplicate: true }), "expecting");
+            let kept = running.keep(command(id, "desk", "a")).await.unwrap();
+            assert!(kept.duplicate && kept.sequence > 0, "{kept:?}");
+        }
+        let many = first.len() as u64;
+        assert_eq!((running.messages(0).await, running.messages(1).await), (many, many));
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_is_the_whole_message_or_refused() {
+    let running = Running::start().await;
+    let (one, two, three) = (id_of(Duration::ZERO), id_of(Duration::ZERO), id_of(Duration::ZERO));
+    let of = |id, title: &str| event(id, "archive", "d1", title);
+    let first = running.append(vec![of(one, "a"), of(two, "b")]).await.unwrap().first;
+    let again = Ok(Stored { first, duplicate: true });
+    assert_eq!(running.append(vec![of(one, "a"), of(two, "b")]).await, again);
+    assert_eq!(running.append(vec![of(one, "a")]).await, again);
+    is_refused(running.append(vec![of(one, "a"), of(three, "c")]).await, "not stored together");
+    is_refused(running.append(vec![of(three, "c"), of(two, "b")]).await, "not stored together");
+    is_refused(running.append(vec![of(two, "b"), of(one, "a")]).await, "not stored together");
+    is_refused(running.append(vec![of(one, "a"), of(two, "other")]).await, "names one message");
+    is_refused(running.append(vec![of(three, "c"), of(three, "c")]).await, "before");
+    let changes: [fn(&mut NewEvent); 5] = [
+        |event| event.msg.metadata.owner = Owner::new("eve").unwrap(),
+        |event| event.msg.metadata.causation = Some(event.msg.id),
+        |event| event.msg.metadata.user = comms_msg::UserPairs::new([("a", "b")]).unwrap(),
+        |event| {
+            event.filled = Filled::default();
+            event.msg.metadata.time = Timestamp::from_unix_ms(5);
+        },
+        |event| {
+            event.filled = Filled::default();
+            event.msg.metadata.correlation = MsgId::v7(9, 9);
+        },
+    ];
+    for change in changes {
+        let mut other = of(one, "a");
+        change(&mut other);
+        is_refused(running.append(vec![other, of(two, "b")]).await, "names one message");
+    }
     assert_eq!(running.messages(0).await, 2);
+}
+
+#[tokio::test]
+async fn a_command_with_another_body_is_refused_while_it_waits_and_after_it_ended() {
+    let mut running = Running::start().await;
+    let id = id_of(Duration::ZERO);
+    let kept = running.keep(command(id, "desk", "report")).await.unwrap();
+    is_refused(running.keep(command(id, "desk", "other")).await, "names one message");
+    let delivered = running.delivered(kept.sequence).await;
+    let nothing = Effect::Nothing { state: EndingState::Rejected, reason: Some("no".into()) };
+    running.log.finish(&delivered, &handler(), nothing).await.unwrap();
+    let key = command_key(id, "desk", "documents.AddDocument");
+    wait_until("it is out of the queue", || !running.log.is_pending(&key)).await;
+    running.past_the_window().await;
+    for _ in 0..2 {
+        is_refused(running.keep(command(id, "desk", "other")).await, "names one message");
+        let again = running.keep(command(id, "desk", "report")).await.unwrap();
+        assert_eq!(again, Kept { duplicate: true, ..kept.clone() }, "the answer is of what was kept");
+        assert_eq!(running.log.ending(&key).unwrap(), Some(Ending::Rejected { reason: "no".into() }));
+        running = running.restarted().await;
+    }
+    assert_eq!(running.messages(1).await, 0);
+}
+
+#[tokio::test]
+async fn an_index_that_is_lost_is_made_again_from_the_log() {
+    let running = Running::start().await;
+    let (id, caused) = (id_of(Duration::ZERO), id_of(Duration::ZERO));
+    let kept = running.keep(command(id, "desk", "report")).await.unwrap();
+    let delivered = running.delivered(kept.sequence).await;
+    let mut event = event(caused, "archive", "d1", "a");
+    event.msg.metadata.causation = Some(id);
+    let finished = running.log.finish(&delivered, &handler(), Effect::Events(vec![event])).await.unwrap();
+    assert!(matches!(finished, Finished::Now(_)), "{finished:?}");
+    let key = command_key(id, "desk", "documents.AddDocument");
+    wait_until("it is out of the queue", || !running.log.is_pending(&key)).await;
+    std::fs::remove_file(running.folder.path().join("index.redb")).unwrap();
+    let running = running.restarted().await;
+    let Some(Ending::Done { first, count: 1, .. }) = running.log.ending(&key).unwrap() else {
+        panic!("forgotten")
+    };
+    assert_eq!(running.log.read_event(first).await.unwrap().unwrap().id, caused);
+    assert_eq!(running.keep(command(id, "desk", "report")).await.unwrap(), Kept { duplicate: true, ..kept });
+    is_refused(running.keep(command(id, "desk", "other")).await, "names one message");
+    is_refused(running.keep(command(MsgId::v7(5, 5), "desk", "report")).await, "cannot be told");
+    assert_eq!(running.log.ending(&command_key(id, "lender", "documents.AddDocument")).unwrap(), None);
 }
 
 #[tokio::test]
 async fn what_nobody_knew_to_be_stored_is_looked_for_before_it_is_sent_again() {
     let running = Running::start().await;
     let id = id_of(Duration::ZERO);
-    let first = running.log.append(&[event(id, "archive", "d1", "a")]).await.unwrap();
-    let (subject, msg, record) = command(id, "desk");
-    let kept = running.log.store_command(subject.clone(), &msg, record.clone()).await.unwrap();
-    running.past_the_window().await;
+    let payload = |msg: &Msg| bytes::Bytes::from(msg.to_cbor());
+    // As if neither had been answered, and both arrived.
+    let (lost_event, lost_command) = (event(id, "archive", "d1", "a"), command(id, "desk", "report"));
+    let command_key = command_key(id, "desk", "documents.AddDocument");
     {
-        // As if neither had been answered.
         let mut memory = running.log.lock();
-        let sender: ServiceName = "archive".parse().unwrap();
-        memory.uncertain.insert(key("event", Some(&sender), id), now_ms());
-        memory.uncertain.insert(key("command", msg.metadata.sender.as_ref(), id), now_ms());
-        memory.pending.remove(kept.first);
+        memory.arrivals.begin(&[lost_event.key]).unwrap();
+        memory.arrivals.end(&[lost_event.key], Some(0), now_ms());
+        memory.commands.arrive(command_key, &"desk".parse().unwrap());
+        memory.commands.not_stored(command_key, &"desk".parse().unwrap(), Some(0), now_ms());
     }
-    let again = running.log.append(&[event(id, "archive", "d1", "a")]).await.unwrap();
-    assert_eq!(again, Stored { first: first.first, duplicate: true });
-    let again = running.log.store_command(subject, &msg, record).await.unwrap();
-    assert_eq!(again, Stored { first: kept.first, duplicate: true });
+    for (subject, key, payload) in [
+        ("library.event.documents.d1.DocumentAdded".to_owned(), lost_event.key, payload(&lost_event.msg)),
+        (lost_command.0.clone(), command_key, payload(&lost_command.1)),
+    ] {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, key.to_string());
+        running.jetstream.publish_with_headers(subject, headers, payload).await.unwrap().await.unwrap();
+    }
+    running.past_the_window().await;
+    let again = running.append(vec![event(id, "archive", "d1", "a")]).await;
+    assert_eq!(again, Ok(Stored { first: 1, duplicate: true }));
+    let kept = running.keep(command(id, "desk", "report")).await.unwrap();
+    assert_eq!((kept.sequence, kept.duplicate), (1, true));
     assert_eq!((running.messages(0).await, running.messages(1).await), (1, 1));
-    assert!(running.log.lock().uncertain.is_empty(), "both are known now");
+    let mut memory = running.log.lock();
+    assert_eq!(memory.arrivals.uncertain_after(), None, "both are known now");
+    assert_eq!(memory.commands.arrivals().uncertain_after(), None);
 }
 
 #[tokio::test]
 async fn nobodys_id_stands_in_the_way_of_anothers() {
     let running = Running::start().await;
     let id = id_of(Duration::ZERO);
-    let intruder = running.log.append(&[event(id, "evil", "x", "a")]).await.unwrap();
-    let honest = running.log.append(&[event(id, "archive", "d1", "b")]).await.unwrap();
+    let intruder = running.append(vec![event(id, "evil", "x", "a")]).await.unwrap();
+    let honest = running.append(vec![event(id, "archive", "d1", "b")]).await.unwrap();
     assert!(!honest.duplicate && honest.first != intruder.first);
-
     for other in [event(id, "archive", "d2", "b"), event(id, "archive", "d1", "c")] {
-        match running.log.append(&[other]).await {
-            Err(AppendError::Refused(reason)) => assert!(reason.contains("names one message"), "{reason}"),
-            other => panic!("an id named two messages: {other:?}"),
-        }
+        is_refused(running.append(vec![other]).await, "names one message");
     }
     assert_eq!(running.messages(0).await, 2);
-
-    let (subject, msg, record) = command(id, "desk");
-    running.log.store_command(subject, &msg, record).await.unwrap();
-    let (subject, msg, record) = command(id, "lender");
-    match running.log.store_command(subject, &msg, record).await {
-        Err(AppendError::Refused(reason)) => assert!(reason.contains("names one message"), "{reason}"),
-        other => panic!("an id named two commands: {other:?}"),
-    }
+    let one = running.keep(command(id, "evil", "a")).await.unwrap();
+    let two = running.keep(command(id, "desk", "b")).await.unwrap();
+    assert!(!one.duplicate && !two.duplicate);
+    assert_eq!(running.messages(1).await, 2);
 }
 
 #[tokio::test]
@@ -199,10 +378,8 @@ async fn only_the_first_event_of_an_entity_can_expect() {
     let running = Running::start().await;
     let mut second = event(id_of(Duration::ZERO), "archive", "d1", "b");
     second.expected = Some(7);
-    match running.log.append(&[event(id_of(Duration::ZERO), "archive", "d1", "a"), second]).await {
-        Err(AppendError::Refused(reason)) => assert!(reason.starts_with("/events/1 "), "{reason}"),
-        other => panic!("an expectation was dropped: {other:?}"),
-    }
+    let first = event(id_of(Duration::ZERO), "archive", "d1", "a");
+    is_refused(running.append(vec![first, second]).await, "/events/1 ");
     assert_eq!(running.messages(0).await, 0);
 }
 
@@ -211,45 +388,68 @@ async fn a_conflict_is_told_from_an_own_commit() {
     let running = Running::start().await;
     let (mine, theirs) = (id_of(Duration::ZERO), id_of(Duration::ZERO));
     let guarded = |id, title| NewEvent { expected: Some(0), ..event(id, "archive", "d1", title) };
-    let first = running.log.append(&[guarded(mine, "a")]).await.unwrap();
+    let first = running.append(vec![guarded(mine, "a")]).await.unwrap();
     running.past_the_window().await;
-    let again = running.log.append(&[guarded(mine, "a")]).await.unwrap();
+    let again = running.append(vec![guarded(mine, "a")]).await.unwrap();
     assert_eq!(again, Stored { first: first.first, duplicate: true });
-    let other = running.log.append(&[guarded(theirs, "b")]).await;
+    let other = running.append(vec![guarded(theirs, "b")]).await;
     assert_eq!(other, Err(AppendError::Conflict { actual: first.first }));
 }
 
 #[tokio::test]
-async fn a_command_waits_until_the_stream_confirms_that_it_is_gone() {
+async fn a_command_ends_once_and_stands_until_the_stream_confirms_that_it_is_gone() {
     let running = Running::start().await;
     let id = id_of(Duration::ZERO);
-    let (subject, msg, record) = command(id, "desk");
-    let kept = running.log.store_command(subject, &msg, record.clone()).await.unwrap();
-    running.log.ended(&record, Ending::Rejected { reason: "no".into() });
-    assert!(running.log.is_pending(&id), "its acknowledgement may get lost");
-
-    let consumer = async_nats::jetstream::consumer::pull::Config {
-        filter_subject: "library.command.documents.AddDocument.*".into(),
-        ..Default::default()
-    };
-    let queue = running.jetstream.get_stream(&running.names[1]).await.unwrap();
-    for name in running._fixture.layout().consumers.iter().filter(|c| c.stream == running.names[1]) {
-        queue.delete_consumer(&name.name).await.unwrap();
+    let kept = running.keep(command(id, "desk", "report")).await.unwrap();
+    let key = command_key(id, "desk", "documents.AddDocument");
+    let mut delivered = running.delivered(kept.sequence).await;
+    let acknowledge = std::mem::replace(&mut delivered.acknowledge, "nobody.hears.this".into());
+    let rejected = || Effect::Nothing { state: EndingState::Rejected, reason: Some("no".into()) };
+    running.log.finish(&delivered, &handler(), rejected()).await.unwrap();
+    assert!(running.log.is_pending(&key), "its acknowledgement got lost");
+    delivered.acknowledge = acknowledge;
+    let other = Effect::Events(vec![event(id_of(Duration::ZERO), "archive", "d1", "a")]);
+    let finished = running.log.finish(&delivered, &handler(), other).await.unwrap();
+    assert!(matches!(finished, Finished::Before(Ending::Rejected { .. })), "{finished:?}");
+    wait_until("it is out of the queue", || !running.log.is_pending(&key)).await;
+    assert_eq!((running.messages(0).await, running.messages(1).await), (1, 0));
+    assert!(running.log.ending(&key).unwrap().is_some());
+    for (sender, type_name) in [("lender", "documents.AddDocument"), ("desk", "documents.Move")] {
+        assert_eq!(running.log.ending(&command_key(id, sender, type_name)).unwrap(), None);
     }
-    let consumer = queue.create_consumer(consumer).await.unwrap();
-    let delivered = consumer.fetch().max_messages(1).messages().await.unwrap().next().await;
-    let delivery = delivered.unwrap().unwrap().reply.clone().unwrap();
-    running.log.settle(&delivery, kept.first).await;
-    wait_until("it is out of the queue", || !running.log.is_pending(&id)).await;
-    assert_eq!(running.messages(1).await, 0);
-    assert!(running.log.ending(&id).is_some(), "who asks hears of it for a day");
-    let add: TypeName = "documents.AddDocument".parse().unwrap();
-    let asks = |sender: &str, type_name| {
-        running.log.is_of_another(&id, Origin::of(&sender.parse().unwrap(), type_name))
+}
+
+/// An end whose answer got lost is found before another one is stored.
+#[tokio::test]
+async fn an_end_in_doubt_is_looked_for_before_another_is_stored() {
+    let running = Running::start().await;
+    let id = id_of(Duration::ZERO);
+    let kept = running.keep(command(id, "desk", "report")).await.unwrap();
+    let delivered = running.delivered(kept.sequence).await;
+    // Stored, and the answer lost.
+    let record = ending::EndingRecord {
+        command: id,
+        state: EndingState::Rejected,
+        handler: handler(),
+        tries: 1,
+        reason: Some("first".into()),
+        letter: None,
+        of: Some(ending::RecordedCommand::of(&delivered.command, kept.sequence)),
     };
-    assert!(!asks("desk", &add));
-    assert!(asks("lender", &add), "another sender");
-    assert!(asks("desk", &"documents.Move".parse().unwrap()), "another type");
+    let subject = format!("library.outcome.documents.AddDocument.desk.{id}");
+    running.jetstream.publish(subject, record.to_cbor()).await.unwrap().await.unwrap();
+    {
+        let mut memory = running.log.lock();
+        memory.commands.begin_end(kept.sequence, &delivered.command);
+        memory.commands.gave_up(&delivered.command.key, true);
+    }
+    let other = Effect::Events(vec![event(id_of(Duration::ZERO), "archive", "d1", "a")]);
+    let finished = running.log.finish(&delivered, &handler(), other).await.unwrap();
+    assert!(
+        matches!(&finished, Finished::Before(Ending::Rejected { reason }) if &**reason == "first"),
+        "{finished:?}"
+    );
+    assert_eq!(running.messages(0).await, 1);
 }
 
 /// The server ends an answer before it is full where its bytes are many.
@@ -259,15 +459,10 @@ async fn more_than_one_answer_holds_is_read_back() {
     let id = |n: u64| MsgId::v7(now_ms(), u128::from(n) << 64);
     let large = "x".repeat(1 << 20);
     for n in 0..70 {
-        let (subject, mut msg, record) = command(id(n), "desk");
-        if let Some(DomainContent::Command(command)) = &mut msg.content {
-            command.body = body(&large[..1_000_000]);
-        }
-        running.log.store_command(subject, &msg, record).await.unwrap();
+        running.keep(command(id(n), "desk", &large[..1_000_000])).await.unwrap();
     }
-    let client = running.log.client.clone();
-    let (again, _tasks) = open(&client, &running.names).await;
-    assert_eq!(again.lock().pending.len(), 70);
+    let running = running.restarted().await;
+    assert_eq!(running.log.lock().commands.len(), 70);
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use std::time::Duration;
 use async_nats::Message;
 use comms_msg::door::{Commit as DoorCommit, Committed, Completion};
 use comms_msg::{
-    CommitPlace, DomainContent, Door, Draft, Event, Hop, Metadata, Msg, MsgId, Subject, TypeName, wire,
+    CommitPlace, DomainContent, Door, Draft, Event, Hop, Kind, Metadata, Msg, MsgId, MsgKey, Subject,
+    TypeName, wire,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +79,7 @@ impl Commands {
                 Some(handler) => {
                     let cause = Cause::new(
                         self.comms.clone(),
+                        (Kind::Command, type_name.clone()),
                         msg.id,
                         msg.metadata.clone(),
                         Some(sender),
@@ -147,13 +149,13 @@ impl Commands {
         if msg.hop.deadline.is_some_and(|deadline| deadline < ids::now()) {
             return Some((Completion::Reject { reason: "its deadline had passed".to_owned() }, Vec::new()));
         }
-        let metadata = msg.metadata.clone();
+        let (metadata, key) = (msg.metadata.clone(), cause.key());
         let body = match msg.content {
             Some(DomainContent::Command(command)) => command.body,
             _ => return None,
         };
         let outcome = match handler.run(body, CommandContext::new(cause)).await {
-            Ok(commit) => self.events(msg.id, &metadata, commit).await,
+            Ok(commit) => self.events((msg.id, &key), &metadata, commit).await,
             Err(failure) => Err(failure),
         };
         Some(match outcome {
@@ -165,7 +167,7 @@ impl Commands {
     /// The events of a commit as messages.
     async fn events(
         &self,
-        command: MsgId,
+        command: (MsgId, &MsgKey),
         cause: &Metadata,
         commit: crate::Commit,
     ) -> Result<Vec<Draft>, Failure> {
@@ -253,7 +255,7 @@ pub(crate) fn back_off(try_number: u32) -> Duration {
 /// The messages of the events that a command caused: with ids that derive from it, and in its conversation.
 pub(crate) async fn caused(
     comms: &Comms,
-    command: MsgId,
+    (command, key): (MsgId, &MsgKey),
     cause: &Metadata,
     emitted: Vec<Emitted>,
 ) -> Result<Vec<Msg>> {
@@ -268,7 +270,7 @@ pub(crate) async fn caused(
         metadata.sender = Some(comms.service().clone());
         let event = Event { type_name, version, entity, previous: None, body };
         let hop = Hop { commit: Some(CommitPlace::new(ordinal, count)?), expect, ..Hop::default() };
-        let id = MsgId::derive(command, comms.service(), ordinal);
+        let id = MsgId::derive(key, comms.service(), ordinal);
         events.push(Msg { id, metadata, content: Some(DomainContent::Event(event)), hop });
     }
     Ok(events)

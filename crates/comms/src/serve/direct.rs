@@ -4,7 +4,7 @@
 //! wait go on beside the next, up to a bound. A handler that fails is logged: there is nobody to tell.
 
 use async_nats::{Message, Subscriber};
-use comms_msg::{DomainContent, EntityId, Metadata, Msg, MsgId, Timestamp, TypeName, wire};
+use comms_msg::{DomainContent, EntityId, Kind, Metadata, Msg, MsgId, MsgKey, Timestamp, TypeName, wire};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
@@ -85,7 +85,8 @@ impl Direct {
 
     fn begin(&self, msg: Msg, sender: &comms_msg::ServiceName, now: Timestamp, under_way: &mut UnderWay) {
         let Msg { id, metadata, content: Some(DomainContent::Command(command)), hop } = msg else { return };
-        let cause = Cause::new(self.comms.clone(), id, metadata, Some(sender.clone()), hop.deadline, 1);
+        let what = (Kind::Command, self.handler.type_name.clone());
+        let cause = Cause::new(self.comms.clone(), what, id, metadata, Some(sender.clone()), hop.deadline, 1);
         let cx = CommandContext::new(cause);
         let mut handling = self.handler.run(command.body, cx.clone());
         match (&mut handling).now_or_never() {
@@ -131,7 +132,7 @@ impl Direct {
 /// tries again what fails: what follows it of this entity, and entities after it, are not appended either.
 async fn store(cx: &CommandContext, command: MsgId, commit: Commit) -> Result<()> {
     let (comms, metadata) = (cx.comms(), cx.metadata());
-    let mut rest = events(comms, command, metadata, commit).await?;
+    let mut rest = events(comms, (command, &cx.key()), metadata, commit).await?;
     while let Some(first) = rest.first().and_then(entity).cloned() {
         let (own, others) = rest.into_iter().partition::<Vec<_>, _>(|msg| entity(msg) == Some(&first));
         rest = others;
@@ -140,7 +141,12 @@ async fn store(cx: &CommandContext, command: MsgId, commit: Commit) -> Result<()
     Ok(())
 }
 
-async fn events(comms: &Comms, command: MsgId, metadata: &Metadata, commit: Commit) -> Result<Vec<Msg>> {
+async fn events(
+    comms: &Comms,
+    command: (MsgId, &MsgKey),
+    metadata: &Metadata,
+    commit: Commit,
+) -> Result<Vec<Msg>> {
     let mut events = caused(comms, command, metadata, commit.checked()?).await?;
     for event in &mut events {
         // The places were counted over all entities; what is appended together is counted by the door.

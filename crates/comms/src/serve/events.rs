@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_nats::Message;
-use comms_msg::{Subject, TypeName, wire};
+use comms_msg::{Kind, Subject, TypeName, wire};
 
 use super::commands::back_off;
 use super::delivery;
@@ -73,7 +73,8 @@ impl Events {
         let tries = work.delivery.tries.saturating_add(work.again);
         let metadata = event.msg.metadata.clone();
         let sender = metadata.sender.clone();
-        let cause = Cause::new(self.comms.clone(), id, metadata, sender, None, tries);
+        let what = (Kind::Event, type_name.clone());
+        let cause = Cause::new(self.comms.clone(), what, id, metadata, sender, None, tries);
         let Err(failure) = handler.run(event, EventContext::new(cause)).await else {
             work.lease.tell(client, delivery::ACK).await;
             return Next::Done;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Message, Subject, Subscriber};
-use comms_msg::{DomainContent, Form, Msg, Reply, ServiceName, wire};
+use comms_msg::{DomainContent, Form, Kind, Msg, Reply, ServiceName, wire};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
@@ -105,7 +105,8 @@ impl Answers {
         let answer = match content {
             Some(DomainContent::Query(query)) => {
                 let sender = Some(sender.clone());
-                let cause = Cause::new(self.comms.clone(), id, metadata, sender, hop.deadline, 1);
+                let what = (Kind::Query, self.handler.type_name.clone());
+                let cause = Cause::new(self.comms.clone(), what, id, metadata, sender, hop.deadline, 1);
                 self.handler.run(query.body, QueryContext::new(cause)).await.map_err(|failure| {
                     tracing::debug!(query = %id, reason = failure.reason(), "a query is not answered");
                     failure.into_refusal()
