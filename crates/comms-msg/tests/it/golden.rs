@@ -118,7 +118,7 @@ fn event() -> Msg {
     msg.hop.command = Some(Box::new(CommandRef {
         sequence: 7,
         cid: bare(1).cid(),
-        time: Timestamp::from_unix_ms(TIME_MS),
+        time: Timestamp::from_unix_ms(TIME_MS - 90_000_000),
         type_name: TypeName::new("documents.AddDocument").unwrap(),
         sender: ServiceName::new("desk").unwrap(),
     }));
