@@ -21,13 +21,11 @@ demo: ## The main scene on a real nats-server and a real PDF; FILE=x.pdf takes y
 	"$$(tools/built comms)" demo $(if $(FILE),--file '$(FILE)') $(ARGS)
 
 test: ## All tests but those against foreign programs; ARGS go to the test runner
-	@$(nats_server); $(python); $(CARGO) build $(LOCKED) --package comms-cli && \
-	$(CARGO) test $(LOCKED) --workspace -- $(ARGS)
+	@$(nats_server); $(python); $(CARGO) test $(LOCKED) --workspace -- $(ARGS)
 
 interop: ## Build pinned foreign programs (Go, Node) into .tools/ and test against them
 	@$(nats_server); $(python); tools/install.py npm nats bento ipfs >/dev/null && \
-	$(CARGO) build $(LOCKED) --package comms-cli && \
-	$(CARGO) test $(LOCKED) --package comms-tests --test interop -- $(ARGS)
+	$(CARGO) test $(LOCKED) --workspace --test interop -- $(ARGS)
 
 lint: ## Format, clippy, documentation, licences and sources of dependencies, scripts
 	@tools/lint

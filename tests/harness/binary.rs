@@ -16,12 +16,14 @@ pub fn comms() -> &'static Path {
         let test = std::env::current_exe().expect("a running test has an executable");
         let profile = test.ancestors().nth(2).expect("test executables stand in target/PROFILE/deps");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "comms-cli"]).current_dir(checkout());
+        // With the same packages and targets as `cargo test --workspace`, so that no dependency is built a second time
+        // with other features.
+        build.args(["build", "--quiet", "--workspace", "--bin", "comms", "--test", "it"]).current_dir(checkout());
         if profile.file_name().is_some_and(|name| name == "release") {
             build.arg("--release");
         }
         let status = build.status().expect("cargo runs");
-        assert!(status.success(), "cargo build -p comms-cli failed");
+        assert!(status.success(), "cargo build --bin comms failed");
         profile.join("comms")
     })
 }
