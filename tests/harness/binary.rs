@@ -18,7 +18,9 @@ pub fn comms() -> &'static Path {
         let mut build = Command::new(env!("CARGO"));
         // With the same packages and targets as `cargo test --workspace`, so that no dependency is built a second time
         // with other features.
-        build.args(["build", "--quiet", "--workspace", "--bin", "comms", "--test", "it"]).current_dir(checkout());
+        build
+            .args(["build", "--quiet", "--workspace", "--bin", "comms", "--test", "it"])
+            .current_dir(checkout());
         if profile.file_name().is_some_and(|name| name == "release") {
             build.arg("--release");
         }
