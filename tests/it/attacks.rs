@@ -249,6 +249,40 @@ async fn a_responder_that_answers_anything_can_only_reach_inboxes() {
     }
 }
 
+/// The reply tokens of many clients are a sequence: who is asked twice knows the next one. So where doors answer, nobody
+/// who answers queries may write.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_a_reply_token_cannot_answer_for_a_door() {
+    let node = TestNode::start().await;
+    let mut archive = Attacker::of(&node, "archive").await;
+    for subject in
+        ["_INBOX.desk.x", "_INBOX.desk.x.1", "_INBOX.desk.door.x", "_INBOX.desk.ask", "_INBOX.ask.x"]
+    {
+        archive.publish_refused(subject).await;
+    }
+    // A client of other people's making: its whole inbox begins alike, and one part of it is for queries.
+    let (desk, _) = node.raw("desk").await;
+    let mut queries = archive
+        .client
+        .queue_subscribe("library.query.documents.FindDocuments.*", "archive".into())
+        .await
+        .unwrap();
+    // An answer behind it on the same connection: the subscription is in force.
+    archive.ask("library.door.hello.archive", json!({})).await;
+    let mut answers = desk.subscribe("_INBOX.desk.ask.1").await.unwrap();
+    let query = "library.query.documents.FindDocuments.desk";
+    desk.publish_with_reply(query, "_INBOX.desk.ask.1", "{}".into()).await.unwrap();
+    let asked = tokio::time::timeout(SOON, queries.next()).await.expect("the query arrives").unwrap();
+    archive.client.publish(asked.reply.unwrap(), "answered".into()).await.unwrap();
+    let answer = tokio::time::timeout(SOON, answers.next()).await.expect("the answer arrives").unwrap();
+    assert_eq!(answer.payload, "answered");
+    // What a door says there would prove nothing, so it does nothing.
+    let request = async_nats::Request::new().payload("{}".into()).inbox("_INBOX.desk.ask.2".into());
+    let refused = desk.send_request("library.door.hello.desk", request).await.unwrap();
+    let refused: Value = serde_json::from_slice(&refused.payload).unwrap();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("services may write"), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_cannot_be_steered_onto_another_consumer() {
     let node = TestNode::start().await;

@@ -58,14 +58,19 @@ impl Composed {
                         self.file["volumes"].as_object().unwrap().contains_key(volume),
                         "no volume {volume}"
                     );
-                    let folder = self.place.path().join("volumes").join(volume);
+                    // Where the domain mounts them, they are folders and no links, as in a container.
+                    let folder = self.place.path().join(match volume {
+                        "comms" => "library/.comms",
+                        "accounts" => "library/.comms/nats",
+                        _ => "volumes/jetstream",
+                    });
                     std::fs::create_dir_all(&folder).unwrap();
                     folder
                 }
             };
             let target = inside(&root, target);
             std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-            if !target.is_symlink() {
+            if !target.exists() {
                 std::os::unix::fs::symlink(&source, &target).unwrap();
             }
             assert!(target.exists(), "{}", target.display());
@@ -133,7 +138,7 @@ impl Composed {
 
     /// Where credentials and `node.json` lie, as the containers of services would have it mounted.
     fn credentials(&self) -> PathBuf {
-        self.place.path().join("volumes/comms")
+        self.place.path().join("library/.comms")
     }
 
     async fn connect(&self, service: &str) -> Comms {
@@ -164,7 +169,7 @@ async fn the_compose_file_gives_a_domain_that_works() {
     assert_eq!(composed.service("node")["depends_on"]["nats"]["condition"], "service_healthy");
     composed.accounts();
     let shared =
-        strings(&serde_json::to_value(files(&composed.place.path().join("volumes/accounts"))).unwrap());
+        strings(&serde_json::to_value(files(&composed.place.path().join("library/.comms/nats"))).unwrap());
     assert_eq!(shared, ["accounts.conf"], "the server gets no seed and no token");
     let (mut nats, url) = composed.nats().await;
     let mut node = composed.node(&url);
@@ -220,7 +225,7 @@ async fn the_compose_file_gives_a_domain_that_works() {
 async fn the_doors_stay_shut_until_the_server_enforces_the_definition() {
     let composed = Composed::new();
     composed.accounts();
-    let accounts = composed.place.path().join("volumes/accounts/accounts.conf");
+    let accounts = composed.place.path().join("library/.comms/nats/accounts.conf");
     let generated = std::fs::read_to_string(&accounts).unwrap();
     std::fs::write(&accounts, "").unwrap();
     let (nats, url) = composed.nats().await;

@@ -11,6 +11,7 @@ mod compose;
 mod crash;
 mod foreign;
 mod hostile;
+mod impostor;
 mod leaf;
 mod lifecycle;
 mod listeners;

@@ -267,7 +267,11 @@ pub(crate) enum Domain {
     /// Say what applying the definition would change in the running node
     Plan,
     /// Change the running node to the definition
-    Apply,
+    Apply {
+        /// Go on where the plan warns that somebody could not change the definition any more
+        #[arg(long)]
+        yes: bool,
+    },
     /// Say everything about one type: subject, stream, who sends, handles, emits and observes, what is offloaded
     Explain {
         /// The type: context.Type

@@ -22,7 +22,7 @@ const DIGEST_SHOWN: usize = 12;
 pub(crate) async fn run(command: &args::Domain, global: &Global, output: Output) -> Result<(), Failure> {
     match command {
         args::Domain::Plan => apply::plan(global, output).await,
-        args::Domain::Apply => apply::apply(global, output).await,
+        args::Domain::Apply { yes } => apply::apply(*yes, global, output).await,
         args::Domain::Accounts { out } => accounts::accounts(out, output),
         args::Domain::Check => check(&Definition::find()?, output),
         args::Domain::Explain { type_name } => explain(&Definition::find()?.domain()?, type_name, output),

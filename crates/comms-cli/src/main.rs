@@ -45,6 +45,7 @@ fn main() -> ExitCode {
     if let Command::GuardNatsServer { arguments } = arguments.command {
         return comms_node::guard::run(arguments);
     }
+    withhold(&arguments.command);
     log();
     let output = Output::detect(arguments.global.json);
     match run(arguments, output) {
@@ -54,6 +55,18 @@ fn main() -> ExitCode {
             failure.exit().into()
         }
     }
+}
+
+/// Closes what this process makes to others, whatever mask it was started with: all of a node's files, as nats-server
+/// inherits the mask, and to writing whatever else is made.
+fn withhold(command: &Command) {
+    use rustix::fs::Mode;
+    let at_least = match command {
+        Command::Up(_) | Command::Demo(_) | Command::Bench(_) => Mode::RWXG | Mode::RWXO,
+        _ => Mode::WOTH,
+    };
+    let before = rustix::process::umask(at_least);
+    rustix::process::umask(before | at_least);
 }
 
 fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {

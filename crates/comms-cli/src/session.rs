@@ -57,6 +57,9 @@ impl From<NodeError> for Failure {
             | NodeError::Held { .. }
             | NodeError::Malformed { .. }
             | NodeError::NameKept { .. }
+            | NodeError::Planted { .. }
+            | NodeError::Forbidden { .. }
+            | NodeError::NotText { .. }
             | NodeError::NoServer { .. } => Exit::Config,
             _ => Exit::Failed,
         };

@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use comms_msg::{Filter, TypeName};
+use comms_msg::{Filter, ServiceName, TypeName};
 use serde::Serialize;
 
-use crate::domain::{Domain, Service};
+use crate::domain::{Domain, Right, Service};
 use crate::words;
 use comms_msg::door::Delivery;
 
@@ -34,6 +34,10 @@ pub struct Changes {
     pub lines: Vec<String>,
     /// Old and new name, if the domain is called differently.
     pub renamed: Option<(String, String)>,
+    /// The version in force and the lower one of the new definition, which is an older file then.
+    pub older: Option<(u32, u32)>,
+    /// Services that may change the definition, and could not any more.
+    pub unseated: Vec<ServiceName>,
     /// Event types the new definition lacks.
     pub removed_events: Vec<TypeName>,
     /// Durable commands the new definition lacks or delivers directly.
@@ -60,6 +64,25 @@ impl Changes {
         &self.orphans
     }
 
+    /// What speaks against the change whatever is stored, each with what would be right.
+    pub fn forbidden(&self) -> Vec<String> {
+        let renamed = self.renamed.as_ref().map(|(old, new)| {
+            format!("the domain is called {old}: keep the name, or begin the domain {new} in another folder")
+        });
+        let older = self.older.map(|(old, new)| {
+            format!(
+                "version {old} is in force, and this is version {new}: get the newer file, or, if this one is meant, give it a \
+                 version above {old}"
+            )
+        });
+        renamed.into_iter().chain(older).collect()
+    }
+
+    /// What should be meant before it is done, in words.
+    pub fn warnings(&self) -> Vec<String> {
+        self.unseated.iter().map(|name| format!("{name} could not change the definition any more")).collect()
+    }
+
     /// Whether the two definitions say the same.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -83,6 +106,7 @@ impl Changes {
                 self.orphan(&filter, why.clone());
             }
         }
+        self.older = (new.version < old.version).then_some((old.version, new.version));
         self.note("domain", &[differs("version", old.version, new.version)]);
         let (before, after) = (old.content, new.content);
         self.note(
@@ -196,6 +220,11 @@ impl Changes {
                 (Some(before), Some(after)) if before == after => continue,
                 (Some(_), Some(_)) => "~",
             };
+            let may_apply =
+                |service: Option<&Service>| service.is_some_and(|service| service.has(Right::DomainApply));
+            if may_apply(before) && !may_apply(after) {
+                self.unseated.push(name.clone());
+            }
             let rights = rights(before.unwrap_or(&nothing), after.unwrap_or(&nothing));
             self.lines.push(match (sign, rights.is_empty()) {
                 ("-", _) | (_, true) => format!("{sign} service {name}"),

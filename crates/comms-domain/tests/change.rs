@@ -128,3 +128,29 @@ fn a_schema_that_changes_without_its_version_is_said() {
     let changes = Change::between(&old, &with("{\"type\": \"object\"}"));
     assert_eq!(changes.lines, ["~ command documents.AddDocument: schema changes, its version does not"]);
 }
+
+#[test]
+fn a_rename_and_an_older_file_are_forbidden_with_what_would_be_right() {
+    let renamed = change(&[("name = \"library\"", "name = \"archive\"")]);
+    assert_eq!(
+        renamed.forbidden(),
+        ["the domain is called library: keep the name, or begin the domain archive in another folder"]
+    );
+    let with_version = |version: u32| {
+        parse(&LIBRARY.replace("name = \"library\"", &format!("name = \"library\"\nversion = {version}")))
+    };
+    for (old, new, is_forbidden) in [(2, 1, true), (7, 2, true), (2, 2, false), (1, 2, false)] {
+        let forbidden = Change::between(&with_version(old), &with_version(new)).forbidden();
+        assert_eq!(!forbidden.is_empty(), is_forbidden, "{old} to {new}: {forbidden:?}");
+        assert!(forbidden.iter().all(|why| why.contains(&format!("a version above {old}"))), "{forbidden:?}");
+    }
+}
+
+#[test]
+fn who_could_not_change_the_definition_any_more_is_named() {
+    assert!(change(&[("64 KiB", "128 KiB")]).warnings().is_empty());
+    let text = format!("{LIBRARY}\n[operator]\nrights = []\n");
+    let unseated = Change::between(&parse(LIBRARY), &parse(&text));
+    assert_eq!(unseated.warnings(), ["operator could not change the definition any more"]);
+    assert!(unseated.forbidden().is_empty());
+}

@@ -120,7 +120,7 @@ fn a_service_may_do_what_its_definition_says_and_nothing_else() {
             "library.door.commit.documents.AddDocument.archive".to_owned(),
             format!("$JS.ACK.COMMAND_n1.{ack}.>"),
             format!("$JS.ACK.*.*.COMMAND_n1.{ack}.>"),
-            "_INBOX.>".to_owned(),
+            "_INBOX.*.ask.>".to_owned(),
         ]
     );
     assert_eq!(
@@ -183,7 +183,7 @@ fn nobody_publishes_what_a_stream_stores() {
         for subject in &user.publish {
             let own = subject.ends_with(&format!(".{}", user.name))
                 || subject.starts_with("$JS.")
-                || subject == "_INBOX.>";
+                || subject == "_INBOX.*.ask.>";
             assert!(own, "{} may publish {subject}", user.name);
             assert!(!subject.starts_with("a.event.") && !subject.starts_with("a.outcome."), "{subject}");
             assert!(!subject.starts_with("$JS.API") && subject != ">", "{subject}");

@@ -1,6 +1,7 @@
 //! Changing the definition of a running domain: what a change would do, and making it.
 //!
-//! A change is refused when it would leave stored messages under subjects that no definition names any more. It is made
+//! A change is refused when it would leave stored messages under subjects that no definition names any more, when it renames
+//! the domain or is an older file, and, unless that is confirmed, when it takes the right to change the definition. It is made
 //! from the outside in: first the broker lets new users in and holds old ones back, then streams and consumers follow, then
 //! doors and gateway decide by the new definition, and then it is kept as the one in force. A step that fails leaves
 //! those before it; applying again goes on from there.
@@ -9,18 +10,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use comms_domain::{Account, Change, Changes, Difference, Domain, Layout, NodeId, nats_conf};
+use comms_domain::{Change, Changes, Difference, Domain, Layout, NodeId, nats_conf};
 use comms_msg::ServiceName;
 use comms_msg::door::{Refusal, RefusalKind};
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::bearers::Bearers;
 use crate::current::{Current, InForce};
 use crate::definition::Sources;
 use crate::door::Doors;
 use crate::folder::{Held, NodeFile};
-use crate::gateway::{Definition, Tokens};
+use crate::gateway::Definition;
 use crate::keys::Keys;
 use crate::server::Managed;
 use crate::{Error, provision};
@@ -39,6 +41,7 @@ pub(crate) struct Administration {
     pub(crate) held: Held,
     pub(crate) id: NodeId,
     pub(crate) current: Current,
+    pub(crate) bearers: Mutex<Bearers>,
     pub(crate) jetstream: jetstream::Context,
     /// The server, if it is the node's own to configure.
     pub(crate) server: Option<Arc<Managed>>,
@@ -66,21 +69,28 @@ impl Administration {
     /// What the definition would change, and what speaks against it.
     pub(crate) async fn plan(&self, definition: Definition) -> Result<Value, Refusal> {
         let (_, domain) = parse(definition)?;
-        let (changes, difference) = self.compare(&domain);
-        let orphans = self.orphaned(&changes).await.map_err(|e| failed(&e))?;
+        let old = self.current.get();
+        let (changes, difference) = self.compare(&old, &domain);
+        let mut refused = changes.forbidden();
+        refused.extend(self.orphaned(&changes).await.map_err(|e| failed(&e))?);
         Ok(json!({
             "changes": changes.lines,
             "broker": difference,
-            "refused": orphans,
+            "refused": refused,
+            "warnings": changes.warnings(),
             "digest": domain.digest(),
+            "in_force": old.domain.digest(),
         }))
     }
 
     /// Puts the definition in force.
     pub(crate) async fn apply(&self, by: ServiceName, definition: Definition) -> Result<Value, Refusal> {
         let mut announced = self.announced.lock().await;
+        let (over, confirmed) = (definition.over.clone(), definition.confirmed);
         let (sources, domain) = parse(definition)?;
-        let (changes, _) = self.compare(&domain);
+        let old = self.current.get();
+        let (changes, _) = self.compare(&old, &domain);
+        permitted(&changes, &old.domain.digest(), over.as_deref(), confirmed)?;
         let orphans = self.orphaned(&changes).await.map_err(|e| failed(&e))?;
         if !orphans.is_empty() {
             let message = format!(
@@ -109,7 +119,9 @@ impl Administration {
         let keys = Keys::load_or_make(self.held.folder(), &layout)?;
         server.reload(&self.configure.text(&layout, &keys)?).await?;
         self.provision(&layout).await?;
-        let tokens = admitted(&layout, &keys);
+        let mut bearers = self.bearers.lock().await;
+        bearers.follow(&self.held, &layout)?;
+        let tokens = bearers.admitted();
         self.current.replace(InForce { domain, layout, tokens });
         sources.keep(&self.held)?;
         // After the doors follow, so that no watch of the former kind is opened behind this; and after everything else, which
@@ -134,8 +146,7 @@ impl Administration {
         }
     }
 
-    fn compare(&self, new: &Domain) -> (Changes, Difference) {
-        let old = self.current.get();
+    fn compare(&self, old: &InForce, new: &Domain) -> (Changes, Difference) {
         let difference = Difference::between(&old.layout, &Layout::of(new, &self.id));
         (Change::between(&old.domain, new), difference)
     }
@@ -175,13 +186,26 @@ impl Administration {
     }
 }
 
-/// The tokens of the services of a layout.
-pub(crate) fn admitted(layout: &Layout, keys: &Keys) -> Tokens {
-    let services = layout.users.iter().filter(|user| user.account == Account::Services);
-    Tokens::of(services.filter_map(|user| {
-        let service = user.name.parse::<ServiceName>().ok()?;
-        keys.token(&user.name).map(|token| (service, token.as_str().to_owned()))
-    }))
+/// Whether a change may be made, whatever is stored. `over` is what its author saw in force.
+fn permitted(changes: &Changes, in_force: &str, over: Option<&str>, confirmed: bool) -> Result<(), Refusal> {
+    let conflict = |message: String| Err(Refusal::new(RefusalKind::Conflict, message));
+    if over.is_some_and(|over| over != in_force) {
+        return conflict(format!(
+            "another definition was applied meanwhile, and nothing was changed; plan again: {in_force} is in force"
+        ));
+    }
+    let forbidden = changes.forbidden();
+    if !forbidden.is_empty() {
+        return conflict(format!("nothing was changed:\n  {}", forbidden.join("\n  ")));
+    }
+    let warnings = changes.warnings();
+    if !warnings.is_empty() && !confirmed {
+        return conflict(format!(
+            "nothing was changed: {}; if that is meant, confirm it: comms domain apply --yes",
+            warnings.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 fn parse(definition: Definition) -> Result<(Sources, Domain), Refusal> {
@@ -199,4 +223,53 @@ fn failed(error: &Error) -> Refusal {
         source = cause.source();
     }
     Refusal::new(RefusalKind::Unavailable, message).perhaps_done()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A definition of that version, with a section for the operator.
+    fn domain(name: &str, version: u32, operator: &str) -> Domain {
+        let text = format!("name = \"{name}\"\nversion = {version}\n[operator]\n{operator}\n");
+        Domain::parse("domain.toml", &text, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn what_may_be_applied_over_version_2_of_a_library() {
+        let old = domain("library", 2, "");
+        let (digest, other) = (old.digest(), domain("library", 1, "").digest());
+        let seated = domain("library", 3, "");
+        let unseated = domain("library", 3, "rights = [\"domain.read\"]");
+        for (new, over, confirmed, wanted) in [
+            (&seated, None, false, Ok(())),
+            (&seated, Some(&digest), false, Ok(())),
+            (&seated, Some(&other), false, Err("applied meanwhile")),
+            (&seated, Some(&other), true, Err("applied meanwhile")),
+            (&old, Some(&digest), false, Ok(())),
+            (&domain("library", 1, ""), Some(&digest), false, Err("a version above 2")),
+            (&domain("library", 1, ""), None, true, Err("a version above 2")),
+            (&domain("archive", 3, ""), None, true, Err("keep the name")),
+            (
+                &unseated,
+                Some(&digest),
+                false,
+                Err("operator could not change the definition any more; if that is meant"),
+            ),
+            (&unseated, None, false, Err("--yes")),
+            (&unseated, Some(&digest), true, Ok(())),
+        ] {
+            let result = permitted(&Change::between(&old, new), &digest, over.map(String::as_str), confirmed);
+            match (result, wanted) {
+                (Ok(()), Ok(())) => {}
+                (Err(refusal), Err(words)) => {
+                    assert_eq!(refusal.kind, RefusalKind::Conflict);
+                    assert!(refusal.message.contains(words) && !refusal.may_have_happened, "{refusal}");
+                }
+                (result, wanted) => panic!("{} v{}: {result:?}, not {wanted:?}", new.name, new.version),
+            }
+        }
+    }
 }

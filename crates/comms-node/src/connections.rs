@@ -1,14 +1,15 @@
 //! The node's connections to nats-server: one per account, each as the node's own user there.
 //!
-//! Inboxes begin with a random token, because whoever answers queries may publish on `_INBOX.>`: a reply subject that
-//! can be guessed could be answered by a stranger. A connection that breaks comes back by itself; [`Health`] says
-//! which ones are there now.
+//! Inboxes begin with a random token: a reply subject that can be guessed could be answered by a stranger. A connection
+//! that breaks comes back by itself; [`Health`] says which ones are there now. To a server of the node's own nothing is
+//! said before it is known that nobody else has taken its port.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use comms::proof::{self, Voucher};
 use comms_domain::Account;
 use rand::RngExt as _;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use crate::Error;
 use crate::keys::{Keys, NODE};
 use crate::secret::SecretText;
+use crate::server::Vouch;
 
 /// Random letters and digits in the node's inbox prefix: 128 bits, as in the names of consumers.
 const INBOX_RANDOM: usize = 22;
@@ -52,33 +54,37 @@ impl Health {
     }
 }
 
-/// Whether a connection comes back when it breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lifetime {
-    /// It does, for as long as its client exists.
-    Lasting,
-    /// It does not.
-    Once,
-}
-
 impl Connections {
     /// Connects to DOMAIN and SERVICES, and to SYS if the server lets the node in there.
     ///
     /// `urls` are servers of one system; each holds exactly one address.
     pub async fn open(urls: &[String], keys: &Keys) -> Result<Connections, Error> {
+        Connections::begin(urls, keys, None).await
+    }
+
+    /// The same to a server of the node's own.
+    pub(crate) async fn open_own(url: String, keys: &Keys, vouch: &Vouch) -> Result<Connections, Error> {
+        Connections::begin(&[url], keys, Some(vouch)).await
+    }
+
+    async fn begin(urls: &[String], keys: &Keys, vouch: Option<&Vouch>) -> Result<Connections, Error> {
         let (told, health) = watch::channel(Health::default());
         let told = Arc::new(told);
         let open = |account: Account, set: fn(&mut Health, bool)| {
             let told = Arc::clone(&told);
-            let options = options(keys.own(account), &own_inbox(), account.as_str(), Lifetime::Lasting)
-                .event_callback(move |event| {
-                    note(account, &event);
-                    if let Event::Connected | Event::Disconnected | Event::Closed = event {
-                        told.send_modify(|health| set(health, event == Event::Connected));
-                    }
-                    std::future::ready(())
-                });
-            connect_to(urls, account, options)
+            let seed = keys.own(account);
+            let begun = begin(seed, vouch);
+            async move {
+                let options =
+                    described(begun?, &own_inbox(), account.as_str()).event_callback(move |event| {
+                        note(account, &event);
+                        if let Event::Connected | Event::Disconnected | Event::Closed = event {
+                            told.send_modify(|health| set(health, event == Event::Connected));
+                        }
+                        std::future::ready(())
+                    });
+                connect_to(urls, account, options).await
+            }
         };
         let (domain, services, sys) = tokio::join!(
             open(Account::Domain, |health, up| health.domain = up),
@@ -113,33 +119,45 @@ impl Connections {
     }
 }
 
-/// Connects as the node's user of one account.
+/// Connects to a server of the node's own, as its user of one account.
 pub(crate) async fn connect(
     url: &str,
     account: Account,
     seed: &SecretText,
-    purpose: &str,
-    lifetime: Lifetime,
+    vouch: Vouch,
 ) -> Result<Client, Error> {
-    let options = options(seed, &own_inbox(), purpose, lifetime).event_callback(move |event| {
+    let purpose = account.as_str();
+    let options = described(begin(seed, Some(&vouch))?, &own_inbox(), purpose).event_callback(move |event| {
         note(account, &event);
         std::future::ready(())
     });
     connect_to(&[url.to_owned()], account, options).await
 }
 
-/// How the node connects, as itself or, to probe, as somebody else.
-pub(crate) fn options(seed: &SecretText, inbox: &str, purpose: &str, lifetime: Lifetime) -> ConnectOptions {
-    let options = ConnectOptions::new()
-        .nkey(seed.as_str().to_owned())
+/// How somebody connects to a server that exists, once.
+pub(crate) fn options(seed: &SecretText, inbox: &str, purpose: &str) -> ConnectOptions {
+    let options = ConnectOptions::new().nkey(seed.as_str().to_owned());
+    described(options, inbox, purpose).max_reconnects(1)
+}
+
+/// Options with a seed, and a voucher where there is one.
+fn begin(seed: &SecretText, vouch: Option<&Vouch>) -> Result<ConnectOptions, Error> {
+    let Some(vouch) = vouch.cloned() else {
+        return Ok(ConnectOptions::new().nkey(seed.as_str().to_owned()));
+    };
+    let voucher = Voucher::new(move || std::future::ready(vouch.start().map(|start| start.to_string())));
+    proof::options(seed.as_str(), voucher).map_err(|error| Error::Request {
+        doing: String::from("use the key of the node"),
+        source: Box::new(error),
+    })
+}
+
+fn described(options: ConnectOptions, inbox: &str, purpose: &str) -> ConnectOptions {
+    options
         .name(format!("comms node, {purpose}"))
         .custom_inbox_prefix(inbox)
         .request_timeout(Some(REQUEST_WITHIN))
-        .reconnect_delay_callback(reconnect_pause);
-    match lifetime {
-        Lifetime::Lasting => options,
-        Lifetime::Once => options.max_reconnects(1),
-    }
+        .reconnect_delay_callback(reconnect_pause)
 }
 
 pub(crate) async fn connect_to(

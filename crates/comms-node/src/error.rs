@@ -40,6 +40,20 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Somebody else may have put it there. Nothing was started.
+    #[error("{} cannot be trusted, and nothing was started\n  {doubt}", path.display())]
+    Planted {
+        /// What.
+        path: PathBuf,
+        /// Why, and what would be right.
+        doubt: comms::trust::Doubt,
+    },
+    /// A path that no configuration can name.
+    #[error("{} has a name that is not UTF-8, and nats-server's configuration could not name it\n  move the domain to another folder", path.display())]
+    NotText {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file of the node holds something else than it should. It is never replaced by itself.
     #[error("{} does not hold {expected}: {why}", path.display())]
     Malformed {
@@ -130,6 +144,12 @@ pub enum Error {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// The definition must not follow the one that was in force last.
+    #[error("this definition cannot follow the one that was in force; nothing was started\n  {}", why.join("\n  "))]
+    Forbidden {
+        /// What speaks against it.
+        why: Vec<String>,
     },
     /// The definition no longer names what is stored.
     #[error("the definition would orphan what is stored; nothing was changed\n  {}", found.join("\n  "))]

@@ -73,6 +73,10 @@ impl Fixture {
         self.held.folder()
     }
 
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }

@@ -2,7 +2,7 @@
 //!
 //! One node holds a folder at a time, by a lock that the system takes back when the node dies, however it dies. Files
 //! that others read are replaced as a whole, so that nobody sees half of one. What is secret is readable for its owner
-//! alone: the folder is made with 0700 and secrets with 0600.
+//! alone: the folder is made with 0700 and secrets with 0600. Git is told to leave all of it alone.
 //!
 //! What the files mean is not known here, except for `node.json`, by which clients find the node.
 
@@ -11,13 +11,15 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use comms::local::{SOCKET, SocketPath};
 use comms_domain::NodeName;
 use comms_store::make_folder;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
 
-use crate::Error;
 use crate::secret::Secret;
+use crate::{Error, planted};
 
 /// Name of the folder beside `domain.toml`.
 pub const FOLDER: &str = ".comms";
@@ -25,6 +27,8 @@ pub const FOLDER: &str = ".comms";
 const NAME_RANDOM: usize = 6;
 /// What the small files of the folder may hold at most; the largest is `node.json`.
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
+/// What git reads: nothing here is for a repository.
+const IGNORE_ALL: &str = "*\n";
 /// For the owner alone.
 const PRIVATE_FOLDER: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
@@ -57,9 +61,13 @@ impl Folder {
     /// The folder of the domain whose `domain.toml` lies in `beside`.
     ///
     /// The path becomes absolute, so that it stays true when the process changes its working folder, and so that a
-    /// nats-server of a dead node can be recognised by it.
+    /// nats-server of a dead node can be recognised by it. One that is not UTF-8 is refused, since it goes into the
+    /// configuration of nats-server.
     pub fn beside(beside: &Path) -> Result<Folder, Error> {
         let home = fs::canonicalize(beside).map_err(|source| file_error("find", beside, source))?;
+        if home.to_str().is_none() {
+            return Err(Error::NotText { path: home });
+        }
         Ok(Folder { root: home.join(FOLDER) })
     }
 
@@ -108,12 +116,20 @@ impl Folder {
         self.root.join("node.json")
     }
 
+    /// Where the node's HTTP is reached by whoever may read this folder, and where nobody else can listen.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join(SOCKET)
+    }
+
     /// Makes the folder where it is missing and holds it for this process.
     ///
     /// Refused with [`Error::Held`] while another process holds it; the error names that process where it can be
-    /// told. The hold ends when the value is dropped or the process ends, kill -9 included.
+    /// told. The hold ends when the value is dropped or the process ends, kill -9 included. A folder in which somebody
+    /// else may have put something is refused with [`Error::Planted`] before anything in it is read.
     pub fn hold(&self) -> Result<Held, Error> {
+        planted::refuse(&self.root)?;
         make_private(&self.root)?;
+        self.ignore()?;
         for part in [self.credentials(), self.node(), self.nats(), self.log(), self.content(), self.applied()]
         {
             make_private(&part)?;
@@ -139,6 +155,15 @@ impl Folder {
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|source| file_error("write", &path, source))?;
         Ok(Held { folder: self.clone(), _lock: lock })
+    }
+
+    /// Keeps git from taking seeds and tokens along, in folders of every origin.
+    fn ignore(&self) -> Result<(), Error> {
+        let path = self.root.join(".gitignore");
+        if read_small(&path).is_ok_and(|text| text.as_deref() == Some(IGNORE_ALL)) {
+            return Ok(());
+        }
+        replace(&path, IGNORE_ALL.as_bytes(), Durability::Cached)
     }
 
     /// The node's name and secret, if it has them: for whoever reads beside a node that holds the folder.
@@ -226,6 +251,25 @@ impl Held {
         Ok(secret)
     }
 
+    /// Listens at the socket, in the place of a node that has ended.
+    pub(crate) fn listen(&self) -> Result<UnixListener, Error> {
+        let path = self.folder.socket();
+        let listened = (|| {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = UnixListener::bind(SocketPath::new(&self.folder.root, SOCKET)?.as_path())?;
+            fs::set_permissions(&path, Permissions::from_mode(PRIVATE_FILE))?;
+            Ok(listener)
+        })();
+        listened.map_err(|source| Error::Listen {
+            what: "the node's HTTP",
+            address: path.display().to_string(),
+            source,
+        })
+    }
+
     /// Tells clients where the node is. Call it when everything listens.
     pub fn announce(&self, node: &NodeFile) -> Result<(), Error> {
         let mut text = serde_json::to_string_pretty(node).expect("a struct of text and numbers is JSON");
@@ -236,12 +280,12 @@ impl Held {
 
     /// Takes back [`Held::announce`]; nothing happens where nothing was announced.
     pub fn withdraw(&self) -> Result<(), Error> {
-        let path = self.folder.node_file();
-        match fs::remove_file(&path) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(file_error("remove", &path, source)),
-        }
+        remove(&self.folder.node_file())
+    }
+
+    /// Takes away the socket, at which nobody listens any more.
+    pub(crate) fn unlisten(&self) -> Result<(), Error> {
+        remove(&self.folder.socket())
     }
 }
 
@@ -277,6 +321,14 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Resu
         Ok(())
     })();
     written.map_err(|source| file_error("write", path, source))
+}
+
+/// Removes a file; one that is not there is removed already.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error("remove", path, error)),
+        _ => Ok(()),
+    }
 }
 
 /// The text of a small file; `None` where there is none or where a power failure left it empty.
@@ -358,6 +410,28 @@ mod tests {
         let _held = folder.hold().unwrap();
         assert_eq!(fs::metadata(folder.root()).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(folder.nats()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn git_leaves_all_of_it_alone_in_old_folders_too() {
+        let (_home, folder) = folder();
+        let ignore = folder.root().join(".gitignore");
+        for before in [None, Some(""), Some("nats\n")] {
+            if let Some(before) = before {
+                fs::write(&ignore, before).unwrap();
+            }
+            folder.hold().unwrap();
+            assert_eq!(fs::read_to_string(&ignore).unwrap(), "*\n", "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_no_configuration_can_name_is_refused() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(Folder::beside(&path), Err(Error::NotText { .. })));
     }
 
     #[test]

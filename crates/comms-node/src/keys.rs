@@ -1,9 +1,8 @@
-//! Credentials: an nkey per user of nats-server, and a bearer token per service for the node's own HTTP.
+//! An nkey per user of nats-server, made where it is missing and kept.
 //!
-//! Made where they are missing and kept. Each service, `dev` and `operator` has `credentials/{name}.nk` (the seed) and
-//! `credentials/{name}.token`; what only the node uses lies in `node/`. A file that others could read is closed to them.
-//! Seeds and tokens never print; who presents a token is looked up by its digest, so that the time a lookup takes
-//! says nothing about it.
+//! Each service, `dev` and `operator` has `credentials/{name}.nk` (the seed); what only the node uses lies in `node/`. A
+//! file that others could read is closed to them. Seeds never print, and never leave who holds them: a connection is
+//! proven by a signature.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,18 +13,15 @@ use nkeys::{KeyPair, KeyPairType};
 
 use crate::Error;
 use crate::folder::{Durability, Folder, close_to_others, read_small, replace};
-use crate::secret::{Secret, SecretText};
+use crate::secret::SecretText;
 
 /// Name of the node's own user in every account.
 pub const NODE: &str = "node";
 
-/// The credentials of every user of a layout.
+/// The keys of every user of a layout.
 #[derive(Clone)]
 pub struct Keys {
     users: BTreeMap<(Account, String), UserKey>,
-    /// Digest of a token, and whose it is.
-    bearers: BTreeMap<[u8; 32], String>,
-    tokens: BTreeMap<String, SecretText>,
 }
 
 #[derive(Clone)]
@@ -35,19 +31,14 @@ struct UserKey {
 }
 
 impl Keys {
-    /// Reads the credentials of all users of `layout`, and makes those that are missing.
+    /// Reads the keys of all users of `layout`, and makes those that are missing.
     ///
     /// Files of users that the layout does not name stay where they are and mean nothing.
     pub fn load_or_make(folder: &Folder, layout: &Layout) -> Result<Keys, Error> {
-        let mut keys = Keys { users: BTreeMap::new(), bearers: BTreeMap::new(), tokens: BTreeMap::new() };
+        let mut keys = Keys { users: BTreeMap::new() };
         for user in &layout.users {
             let key = load_or_make_key(&seed_path(folder, user.account, &user.name))?;
             keys.users.insert((user.account, user.name.clone()), key);
-            if is_service(user.account, &user.name) {
-                let token = load_or_make_token(&folder.credentials().join(format!("{}.token", user.name)))?;
-                keys.bearers.insert(digest(token.as_str()), user.name.clone());
-                keys.tokens.insert(user.name.clone(), token);
-            }
         }
         Ok(keys)
     }
@@ -69,16 +60,6 @@ impl Keys {
     /// The seed of the node's own user.
     pub fn own(&self, account: Account) -> &SecretText {
         self.seed(account, NODE).expect("every layout has the node's user in every account")
-    }
-
-    /// The bearer token of a service.
-    pub fn token(&self, service: &str) -> Option<&SecretText> {
-        self.tokens.get(service)
-    }
-
-    /// Whose token this is.
-    pub fn bearer(&self, token: &str) -> Option<&str> {
-        self.bearers.get(&digest(token)).map(String::as_str)
     }
 }
 
@@ -103,7 +84,7 @@ pub fn seed_path(folder: &Folder, account: Account, user: &str) -> PathBuf {
     }
 }
 
-fn is_service(account: Account, user: &str) -> bool {
+pub(crate) fn is_service(account: Account, user: &str) -> bool {
     account == Account::Services && user != NODE
 }
 
@@ -126,24 +107,7 @@ fn load_or_make_key(path: &Path) -> Result<UserKey, Error> {
     Ok(UserKey { seed: SecretText::new(seed), public: pair.public_key() })
 }
 
-fn load_or_make_token(path: &Path) -> Result<SecretText, Error> {
-    match read_secret(path)? {
-        Some(text) => {
-            Secret::from_hex(text.trim()).map(|secret| secret.to_hex()).ok_or_else(|| Error::Malformed {
-                path: path.to_owned(),
-                expected: "64 hexadecimal digits",
-                why: String::from("it is something else"),
-            })
-        }
-        None => {
-            let token = Secret::random().to_hex();
-            write_secret(path, token.as_str())?;
-            Ok(token)
-        }
-    }
-}
-
-fn read_secret(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn read_secret(path: &Path) -> Result<Option<String>, Error> {
     let text = read_small(path)?;
     if text.is_some() && close_to_others(path)? {
         tracing::warn!(path = %path.display(), "others could read these credentials; now they cannot");
@@ -153,13 +117,9 @@ fn read_secret(path: &Path) -> Result<Option<String>, Error> {
 
 /// Not synced: credentials that a power failure takes away are made again at the next start, and the server is
 /// configured from what is there then. A sync each would be most of a first start on a slow disk.
-fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
-    replace(path, format!("{text}\n").as_bytes(), Durability::Cached)
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-    digest.as_ref().try_into().expect("a SHA-256 digest has 32 bytes")
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
+    // Without a line end, which some clients of other people's making take for a part of it.
+    replace(path, text.as_bytes(), Durability::Cached)
 }
 
 #[cfg(test)]
@@ -178,11 +138,7 @@ mod tests {
         let user = |keys: &Keys| keys.seed(Account::Services, "desk").unwrap().as_str().to_owned();
         assert_eq!(user(&keys), user(&again));
         assert_eq!(keys.public(), again.public());
-        assert_eq!(keys.token("desk"), again.token("desk"));
-        assert_eq!(keys.bearer(keys.token("desk").unwrap().as_str()), Some("desk"));
-        assert_eq!(keys.bearer("no such token"), None);
-        assert!(keys.token(NODE).is_none());
-        for file in ["desk.nk", "desk.token", "dev.nk", "operator.nk"] {
+        for file in ["desk.nk", "dev.nk", "operator.nk"] {
             let mode = fs::metadata(fixture.folder().credentials().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
@@ -196,7 +152,6 @@ mod tests {
         let shown = format!("{keys:?}");
         assert!(shown.contains("SERVICES/desk"), "{shown}");
         assert!(!shown.contains(keys.seed(Account::Services, "desk").unwrap().as_str()), "{shown}");
-        assert!(!shown.contains(keys.token("desk").unwrap().as_str()), "{shown}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod access;
 mod administration;
+mod bearers;
 mod clock;
 pub mod connections;
 mod current;
@@ -23,6 +24,7 @@ mod log;
 mod node;
 mod options;
 mod pace;
+mod planted;
 pub mod probe;
 pub mod provision;
 mod secret;

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use comms_domain::{Change, Domain, Layout, NodeId, Role, nats_conf};
+use comms_domain::{Change, Changes, Domain, Layout, NodeId, Role, nats_conf};
 use comms_msg::door::{Refusal, RefusalKind};
 use comms_store::{Blocks, Grants};
 use futures::FutureExt;
@@ -20,14 +20,15 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::access::Access;
-use crate::administration::{Administration, ServerConfiguration, admitted};
+use crate::administration::{Administration, ServerConfiguration};
+use crate::bearers::Bearers;
 use crate::connections::Connections;
 use crate::current::{Current, InForce};
 use crate::definition::{DOMAIN_TOML, Sources};
 use crate::door::{Counts, Doors, Transport};
 use crate::facts::Facts;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
-use crate::gateway::{Admin, Gateway};
+use crate::gateway::{Admin, Gateway, Task};
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
@@ -82,6 +83,12 @@ impl Node {
         let sources = Sources::read(&folder.home().join(DOMAIN_TOML))?;
         let domain = sources.parse()?;
         let held = folder.hold()?;
+        if let Some(former) = former(&folder)? {
+            let why = Change::between(&former, &domain).forbidden();
+            if !why.is_empty() {
+                return Err(Error::Forbidden { why });
+            }
+        }
         let (name, secret) = held.identity(options.name.as_ref())?;
         let id = NodeId { name, secret: *secret.bytes(), role: role(&options.bridge) };
         let layout = Layout::of(&domain, &id);
@@ -158,30 +165,36 @@ impl Node {
             (None, Nats::External { url }) => url.clone(),
             (None, Nats::Managed(listen)) => format!("nats://{listen}"),
         };
-        let connections = Connections::open(std::slice::from_ref(&nats), &keys).await?;
+        let connections = match &server {
+            Some(server) => Connections::open_own(nats.clone(), &keys, &server.vouch()).await?,
+            None => Connections::open(std::slice::from_ref(&nats), &keys).await?,
+        };
         let jetstream = jetstream::new(connections.domain.clone());
-        let former = Sources::applied(folder)?.map(|applied| applied.parse()).transpose()?;
+        let bearers = Bearers::begin(&held, &layout)?;
+        let former = former(folder)?;
         let current = Current::new(InForce {
             domain: former.unwrap_or_else(|| domain.clone()),
             layout: layout.clone(),
-            tokens: admitted(&layout, &keys),
+            tokens: bearers.admitted(),
         });
         let administration = Arc::new(Administration {
             held,
             id: id.clone(),
             current: current.clone(),
+            bearers: Mutex::new(bearers),
             jetstream: jetstream.clone(),
             server: server.clone(),
             configure,
             doors: OnceLock::new(),
             announced: Mutex::new(None),
         });
-        let orphans = administration.orphaned(&Change::between(&current.get().domain, &domain)).await?;
+        let change = Change::between(&current.get().domain, &domain);
+        let orphans = administration.orphaned(&change).await?;
         if !orphans.is_empty() {
             return Err(Error::Orphans { found: orphans });
         }
         provision::apply(&jetstream, &layout).await?;
-        let tokens = admitted(&layout, &keys);
+        let tokens = administration.bearers.lock().await.admitted();
         current.replace(InForce { domain: domain.clone(), layout, tokens });
         sources.keep(&administration.held)?;
         let (blocks, access) = content(&folder.content())?;
@@ -226,10 +239,11 @@ impl Node {
         let stop = front.token();
         front.essential("doors", transport.serve(stop).map(Ok::<(), Infallible>));
         let stop = front.token();
-        let admin = admin(&administration, &connections, hint);
+        let admin = admin(&administration, &connections, hint, who(&domain, &id, &nats, server.clone()));
+        let local = administration.held.listen()?;
         front.essential(
             "gateway",
-            Gateway::serve(current.clone(), access, blocks, admin, listener, async move {
+            Gateway::serve(current.clone(), access, blocks, admin, listener, local, async move {
                 stop.cancelled().await
             }),
         );
@@ -253,7 +267,7 @@ impl Node {
             is_managed: server.is_some(),
             http,
             folder: folder.root().to_owned(),
-            warnings: warnings(&domain, facts.as_ref()),
+            warnings: warnings(&domain, facts.as_ref(), &change),
             domain: Arc::new(domain),
         };
         let node = Node { administration, server, connections, front, back, grace: options.grace, summary };
@@ -293,6 +307,10 @@ impl Node {
         }
         let mut forced = self.front.stop(self.grace).await;
         forced.extend(self.back.stop(self.grace).await);
+        let held = &self.administration.held;
+        if let Err(error) = Bearers::end(held).and(held.unlisten()) {
+            tracing::warn!(%error, "tokens or a socket that open nothing any more are left behind");
+        }
         self.connections.close().await;
         // Others may still hold it: a connection to the gateway that had to be ended by force, for one.
         if let Some(server) = self.server
@@ -308,6 +326,11 @@ impl Node {
 pub(crate) fn waiting(domain: &Domain) -> (u64, usize) {
     const WAITING_MAX: u64 = 500_000;
     (WAITING_MAX, domain.services_that(|service| !service.sends.is_empty()).count())
+}
+
+/// The definition that was in force last; none in a new folder.
+fn former(folder: &Folder) -> Result<Option<Domain>, Error> {
+    Sources::applied(folder)?.map(|applied| applied.parse()).transpose()
 }
 
 fn role(bridge: &Bridge) -> Role {
@@ -374,10 +397,40 @@ fn content(folder: &Path) -> Result<(Blocks, Arc<Access>), Error> {
     Ok((blocks.clone(), Arc::new(Access::new(blocks, grants))))
 }
 
-fn admin(administration: &Arc<Administration>, connections: &Connections, hint: RestartHint) -> Admin {
+/// Who the node is, and whether its nats-server holds its port at the moment of the question.
+fn who(domain: &Domain, id: &NodeId, nats: &str, server: Option<Arc<Managed>>) -> Task<()> {
+    let run = format!("{:032x}", rand::random::<u128>());
+    let said = json!({
+        "domain": domain.name, "node": id.name, "pid": std::process::id(), "nats": nats, "is_managed": server.is_some(),
+    });
+    Box::new(move |()| {
+        let (server, run, mut said) = (server.clone(), run.clone(), said.clone());
+        async move {
+            let start = match &server {
+                Some(server) => server.holds_port().await,
+                // Whose server it is answers for it.
+                None => Some(0),
+            };
+            let Some(start) = start else {
+                return Err(Refusal::new(RefusalKind::Unavailable, "nats-server is being started"));
+            };
+            said["incarnation"] = json!(format!("{run}-{start}"));
+            Ok(said)
+        }
+        .boxed()
+    })
+}
+
+fn admin(
+    administration: &Arc<Administration>,
+    connections: &Connections,
+    hint: RestartHint,
+    who: Task<()>,
+) -> Admin {
     let (planning, applying, connections) =
         (administration.clone(), administration.clone(), connections.clone());
     Admin {
+        who,
         plan: Box::new(move |definition| {
             let administration = planning.clone();
             async move { administration.plan(definition).await }.boxed()
@@ -401,8 +454,9 @@ fn admin(administration: &Arc<Administration>, connections: &Connections, hint: 
 }
 
 /// What this setup cannot promise. Of a server that exists the probe says more.
-fn warnings(domain: &Domain, facts: Option<&Facts>) -> Vec<String> {
-    let mut warnings = Vec::new();
+fn warnings(domain: &Domain, facts: Option<&Facts>, change: &Changes) -> Vec<String> {
+    let mut warnings: Vec<String> =
+        change.warnings().into_iter().map(|warning| format!("rights   {warning}")).collect();
     if domain.content.copies > 1 {
         warnings.push(format!(
             "copies   {} wanted, 1 possible: this is one machine. Nothing survives the loss of its disk.",

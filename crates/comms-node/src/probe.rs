@@ -20,7 +20,7 @@ use futures::{StreamExt as _, stream};
 use tokio::time::sleep;
 
 use crate::Error;
-use crate::connections::{self, Connections, Lifetime};
+use crate::connections::{self, Connections};
 use crate::facts::Facts;
 use crate::keys::{Keys, NODE};
 use crate::pace::Pace;
@@ -171,8 +171,7 @@ pub async fn until_enforced(
 /// Whether somebody without credentials, or with unknown ones, is let in.
 async fn strangers(urls: &[String]) -> Vec<Finding> {
     let unknown = nkeys::KeyPair::new_user().seed().map(SecretText::new);
-    let with_unknown =
-        unknown.ok().map(|seed| connections::options(&seed, "_INBOX.stranger", "probe", Lifetime::Once));
+    let with_unknown = unknown.ok().map(|seed| connections::options(&seed, "_INBOX.stranger", "probe"));
     let tries = [
         ("without credentials", Some(async_nats::ConnectOptions::new())),
         ("with an unknown key", with_unknown),

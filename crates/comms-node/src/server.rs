@@ -17,6 +17,7 @@ mod restart_hint;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod vouch;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
@@ -28,7 +29,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::connections::{self, Lifetime};
+use crate::connections;
 use crate::facts::Facts;
 use crate::guard::Guard;
 use crate::keys::Keys;
@@ -40,6 +41,7 @@ pub(crate) use self::leash::{Leash, Order};
 pub use self::place::Place;
 pub use self::restart_hint::RestartHint;
 use self::supervisor::{Launch, Supervisor};
+pub(crate) use self::vouch::Vouch;
 
 /// How long a server may take to come up: it reads its whole store first, which is slow when the store is large.
 pub const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -53,6 +55,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// One try to connect while the server comes up. On loopback it takes milliseconds or fails at once.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// How long the server may take for a word. On loopback it takes a fraction of a millisecond.
+const WORD_WITHIN: Duration = Duration::from_secs(2);
 /// How often a server that lets the node in is asked about itself before its answer counts as wrong.
 const FACTS_TRIES: u32 = 3;
 
@@ -173,6 +177,21 @@ impl Managed {
     /// What it is doing, now and from now on.
     pub fn state(&self) -> watch::Receiver<State> {
         self.supervisor.state()
+    }
+
+    /// Who knows whether it holds its port.
+    pub(crate) fn vouch(&self) -> Vouch {
+        vouch(&self.spec, &self.supervisor)
+    }
+
+    /// Which start of it holds the port, after it has answered a word of the node; none while none does.
+    pub(crate) async fn holds_port(&self) -> Option<u32> {
+        let vouch = self.vouch();
+        let before = vouch.start()?;
+        // The shortest thing that the server answers itself.
+        let word = self.system.request("$SYS.REQ.USER.INFO", Vec::new().into());
+        timeout(WORD_WITHIN, word).await.ok()?.ok()?;
+        (vouch.start() == Some(before)).then_some(before)
     }
 
     /// A connection as the node's user of the system account, which comes back after every restart.
@@ -298,6 +317,10 @@ enum Reload {
     Silent(String),
 }
 
+fn vouch(spec: &ServerSpec, supervisor: &Supervisor) -> Vouch {
+    Vouch { state: supervisor.state(), place: spec.place.clone() }
+}
+
 /// Waits until the server that was just started answers, and tells its port.
 async fn ready(
     spec: &ServerSpec,
@@ -341,7 +364,7 @@ async fn answers(
     let url = url(spec.listen, port);
     let system = loop {
         let connecting =
-            connections::connect(&url, Account::Sys, keys.own(Account::Sys), "system", Lifetime::Lasting);
+            connections::connect(&url, Account::Sys, keys.own(Account::Sys), vouch(spec, supervisor));
         if let Ok(Ok(system)) = timeout(CONNECT_WITHIN, connecting).await {
             break system;
         }

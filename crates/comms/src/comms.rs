@@ -92,8 +92,7 @@ impl Comms {
     }
 
     pub(crate) async fn start(settings: Settings) -> Result<Self> {
-        let random: u128 = rand::random();
-        let replies = Replies::new(format!("_INBOX.{}.{random:032x}.", settings.service));
+        let replies = Replies::new(&settings.service);
         let (sender, state) = watch::channel(Connection::default());
         let client = connection::connect(&settings, Arc::clone(&replies), sender).await?;
         let inbox = client.subscribe(replies.inbox()).await.map_err(closed)?;
@@ -104,7 +103,7 @@ impl Comms {
         tasks.spawn("publisher", Arc::clone(&publisher).run(client.clone(), Arc::clone(&replies)));
 
         let hello = hello(&client, &replies, &settings.domain, &settings.service, CONNECT_WITHIN).await?;
-        let content = content::Client::new(&settings.http, &settings.credentials.token)?;
+        let content = content::Client::local(&settings.folder, &settings.service)?;
         Ok(Self(Arc::new(Inner {
             service: settings.service,
             domain: settings.domain,

@@ -1,4 +1,5 @@
-//! The connection to the NATS server: made once, kept for ever, and its state for whoever wants to watch it.
+//! The connection to the NATS server: made once, kept for ever, and its state for whoever wants to watch it. Whenever it is
+//! made anew, nothing is said before the node has vouched for who listens ([`proof`]).
 //!
 //! What the server reports later (a publish it does not permit, a subscription that overflowed) has no caller to be
 //! returned to; it is logged, counted in [`Connection`], and told to those who wait for an answer to it.
@@ -6,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{Client, ConnectError, ConnectErrorKind, Event, ServerAddr, ServerError};
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{CLIENT_QUEUE, CONNECT_WITHIN, RECONNECT_PAUSE_MAX, SUBSCRIPTION_QUEUE};
+use crate::limits::{CLIENT_QUEUE, CONNECT_WITHIN, RECONNECT_PAUSE_MAX, SUBSCRIPTION_QUEUE, VOUCHED_WITHIN};
 use crate::options::Settings;
+use crate::proof;
 use crate::replies::Replies;
 
 /// How the connection is. From [`Comms::connection`](crate::Comms::connection).
@@ -46,8 +48,11 @@ pub(crate) async fn connect(
                 .because(error)
         })?;
     let service = settings.service.clone();
-    ConnectOptions::new()
-        .nkey(settings.credentials.seed.clone())
+    let options = proof::options(&settings.seed.0, settings.voucher.clone()).map_err(|error| {
+        let message = format!("the seed of {} is not one that a node makes", settings.service);
+        Error::new(ErrorKind::Config, message).because(error)
+    })?;
+    let connecting = options
         .name(settings.service.as_str())
         .custom_inbox_prefix(format!("_INBOX.{}", settings.service))
         .connection_timeout(CONNECT_WITHIN)
@@ -60,28 +65,36 @@ pub(crate) async fn connect(
             note(&service, &event, &state, &replies);
             std::future::ready(())
         })
-        .connect(addresses)
-        .await
-        .map_err(|error| {
-            let at = &settings.nats;
-            let (kind, message) = match error.kind() {
-                ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => (
-                    ErrorKind::Denied,
-                    format!(
-                        "{at} does not accept the credentials of {}: are they of this domain?",
-                        settings.service
-                    ),
-                ),
-                ConnectErrorKind::ServerParse => {
-                    (ErrorKind::Config, format!("{at} is not the address of a NATS server"))
-                }
-                _ => (
-                    ErrorKind::Unavailable,
-                    format!("no NATS server answers at {at}; is the node running? comms up"),
-                ),
-            };
-            Error::new(kind, message).because(error)
-        })
+        .connect(addresses);
+    match tokio::time::timeout(VOUCHED_WITHIN, connecting).await {
+        Ok(connected) => connected.map_err(|error| refused(settings, error)),
+        Err(late) => {
+            let message =
+                format!("the node vouches for no NATS server at {}; is it running? comms up", settings.nats);
+            Err(Error::new(ErrorKind::Unavailable, message).because(late))
+        }
+    }
+}
+
+fn refused(settings: &Settings, error: ConnectError) -> Error {
+    let at = &settings.nats;
+    let (kind, message) = match error.kind() {
+        ConnectErrorKind::AuthorizationViolation => (
+            ErrorKind::Denied,
+            format!("{at} does not accept the credentials of {}: are they of this domain?", settings.service),
+        ),
+        ConnectErrorKind::Authentication => (
+            ErrorKind::Unavailable,
+            format!("the node does not vouch for who listens at {at}; nothing was said there"),
+        ),
+        ConnectErrorKind::ServerParse => {
+            (ErrorKind::Config, format!("{at} is not the address of a NATS server"))
+        }
+        _ => {
+            (ErrorKind::Unavailable, format!("no NATS server answers at {at}; is the node running? comms up"))
+        }
+    };
+    Error::new(kind, message).because(error)
 }
 
 /// At once, then 50 ms, doubled each time: a server that was restarted is found in a moment, one that is gone is

@@ -4,12 +4,15 @@
 //! a connection.
 
 use std::fmt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use comms_msg::{DomainName, ServiceName};
+use comms_msg::ServiceName;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::local::{SOCKET, SocketPath};
+use crate::trust;
 
 /// The folder's name, beside `domain.toml`.
 const NAME: &str = ".comms";
@@ -23,23 +26,31 @@ pub(crate) struct Folder(PathBuf);
 /// Where the node listens; written by it after everything listens.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NodeFile {
-    pub(crate) domain: DomainName,
-    pub(crate) nats: String,
-    pub(crate) http: String,
+    pub(crate) pid: u32,
 }
 
-/// What one service proves itself with. Never printed.
+/// The nkey seed by which a service proves itself on the message connection. Never printed.
 #[derive(Clone)]
-pub(crate) struct Credentials {
-    /// The nkey seed, for the message connection.
-    pub(crate) seed: String,
-    /// The bearer token, for content over HTTP.
-    pub(crate) token: String,
+pub(crate) struct Seed(pub(crate) String);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(..)")
+    }
 }
 
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(..)")
+/// Where the bearer token of a service is, for the node's HTTP. It changes whenever the node starts, so it is read when
+/// it is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenFile {
+    folder: Folder,
+    service: ServiceName,
+}
+
+impl TokenFile {
+    /// The token as it is now.
+    pub(crate) fn read(&self) -> Result<String> {
+        self.folder.secret(&self.service, "token")
     }
 }
 
@@ -56,25 +67,34 @@ impl Folder {
     /// This folder and no other.
     pub(crate) fn at(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            Ok(Self(path.to_owned()))
+            Self::believed(path.to_owned())
         } else {
             Err(Error::new(ErrorKind::Config, format!("{} is not a folder; run: comms up", path.display())))
         }
     }
 
+    /// The folder, if nobody else can have put it there: its credentials would be theirs, and so would the node.
+    fn believed(path: PathBuf) -> Result<Self> {
+        believe(&path)?;
+        Ok(Self(path))
+    }
+
     fn upwards(start: &Path) -> Result<Self> {
-        start.ancestors().map(|folder| folder.join(NAME)).find(|path| path.is_dir()).map(Self).ok_or_else(
+        let found = start.ancestors().map(|folder| folder.join(NAME)).find(|path| path.is_dir());
+        found.map_or_else(
             || {
                 let message =
                     format!("no {NAME} folder found from {} upwards; run: comms up, where a domain.toml is (comms new DIR writes one)", start.display());
-                Error::new(ErrorKind::Config, message)
+                Err(Error::new(ErrorKind::Config, message))
             },
+            Self::believed,
         )
     }
 
     /// Where the node says that it listens.
     pub(crate) fn node(&self) -> Result<NodeFile> {
         let path = self.0.join("node.json");
+        believe(&path)?;
         let text = std::fs::read(&path).map_err(|error| {
             let message = format!(
                 "no node runs for {} ({} cannot be read); run: comms up",
@@ -89,13 +109,38 @@ impl Folder {
         })
     }
 
-    /// The credentials of `service`.
-    pub(crate) fn credentials(&self, service: &ServiceName) -> Result<Credentials> {
-        Ok(Credentials { seed: self.secret(service, "nk")?, token: self.secret(service, "token")? })
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the node that holds this folder listens, and nobody else can.
+    pub(crate) fn socket(&self) -> Result<SocketPath> {
+        SocketPath::new(&self.0, SOCKET).map_err(|error| {
+            Error::new(ErrorKind::Config, format!("{} cannot be used", self.0.display())).because(error)
+        })
+    }
+
+    /// Whether anybody listens there.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.socket().is_ok_and(|socket| UnixStream::connect(socket.as_path()).is_ok())
+    }
+
+    /// The seed of `service`.
+    pub(crate) fn seed(&self, service: &ServiceName) -> Result<Seed> {
+        self.secret(service, "nk").map(Seed)
+    }
+
+    /// Where the token of `service` is.
+    pub(crate) fn token(&self, service: &ServiceName) -> TokenFile {
+        TokenFile { folder: self.clone(), service: service.clone() }
     }
 
     fn secret(&self, service: &ServiceName, extension: &str) -> Result<String> {
-        let path = self.0.join("credentials").join(format!("{service}.{extension}"));
+        let credentials = self.0.join("credentials");
+        believe(&credentials)?;
+        let path = credentials.join(format!("{service}.{extension}"));
+        believe(&path)?;
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(text.trim().to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -126,8 +171,27 @@ impl Folder {
     }
 }
 
+/// Refuses what somebody else may have put there. What is missing is missed by whoever reads it.
+fn believe(path: &Path) -> Result<()> {
+    match trust::look(path) {
+        Ok(None) => Ok(()),
+        Ok(Some(doubt)) => {
+            let message = format!("{} cannot be trusted; {doubt}", path.display());
+            Err(Error::new(ErrorKind::Config, message))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let message = format!("{} cannot be read", path.display());
+            Err(Error::new(ErrorKind::Config, message).because(error))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     fn service(name: &str) -> ServiceName {
@@ -153,6 +217,34 @@ mod tests {
     }
 
     #[test]
+    fn what_others_could_have_put_there_is_not_read() {
+        for below in ["", "node.json", "credentials", "credentials/desk.nk", "credentials/desk.token"] {
+            for is_link in [true, false] {
+                let (place, folder) = folder_with(&[
+                    ("node.json", "{}"),
+                    ("credentials/desk.nk", "SUB"),
+                    ("credentials/desk.token", "00"),
+                ]);
+                let path = folder.0.join(below);
+                if is_link {
+                    let moved = place.path().join("moved");
+                    std::fs::rename(&path, &moved).expect("moved");
+                    symlink(moved, folder.0.join(below).components().collect::<PathBuf>()).expect("linked");
+                } else {
+                    set_permissions(&path, Permissions::from_mode(0o777)).expect("opened");
+                }
+                let read = Folder::upwards(place.path())
+                    .and_then(|folder| folder.seed(&service("desk")).map(|_| folder))
+                    .and_then(|folder| folder.token(&service("desk")).read().map(|_| folder))
+                    .and_then(|folder| folder.node());
+                let error = read.expect_err("somebody else may have put it there");
+                assert_eq!(error.kind(), ErrorKind::Config);
+                assert!(error.message().contains("cannot be trusted"), "{below} {is_link}: {error}");
+            }
+        }
+    }
+
+    #[test]
     fn absent_says_where_it_looked_and_what_to_run() {
         let place = tempfile::tempdir().expect("a temporary folder");
         let error = Folder::upwards(place.path()).expect_err("there is none");
@@ -168,8 +260,7 @@ mod tests {
             r#"{"domain":"library","node":"n","pid":1,"nats":"nats://127.0.0.1:4222","http":"http://127.0.0.1:7180","new":1}"#,
         )]);
         let node = folder.node().expect("read");
-        assert_eq!(node.domain.to_string(), "library");
-        assert_eq!(node.nats, "nats://127.0.0.1:4222");
+        assert_eq!(node.pid, 1);
     }
 
     #[test]
@@ -179,10 +270,13 @@ mod tests {
             ("credentials/archive.token", "00"),
             ("credentials/desk.nk", "SUB"),
         ]);
-        let error = folder.credentials(&service("nobody")).expect_err("not there");
+        let error = folder.seed(&service("nobody")).expect_err("not there");
         assert_eq!(error.message(), "no credentials for nobody; the domain has: archive, desk");
-        let found = folder.credentials(&service("archive")).expect("there");
-        assert_eq!((found.seed.as_str(), found.token.as_str()), ("SUA", "00"));
-        assert_eq!(format!("{found:?}"), "Credentials(..)");
+        let (seed, token) =
+            (folder.seed(&service("archive")).expect("there"), folder.token(&service("archive")));
+        assert_eq!((seed.0.as_str(), token.read().expect("there").as_str()), ("SUA", "00"));
+        assert_eq!(format!("{seed:?}"), "Seed(..)");
+        std::fs::write(folder.0.join("credentials/archive.token"), "01").expect("written");
+        assert_eq!(token.read().expect("there"), "01", "it is read anew");
     }
 }

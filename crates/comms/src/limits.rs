@@ -22,6 +22,8 @@ pub(crate) const IN_FLIGHT_MAX: usize = 16 * 1024;
 
 /// How long a connection attempt may take.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the first connection may take altogether, with what the node says before and after it.
+pub(crate) const VOUCHED_WITHIN: Duration = Duration::from_secs(15);
 /// The longest pause between two attempts to reconnect.
 pub(crate) const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long a door may take for one answer before the request is repeated with the same id: a door answers

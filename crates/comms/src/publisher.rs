@@ -301,7 +301,9 @@ mod tests {
 
     fn running(client: &Client) -> Arc<Publisher> {
         let publisher = Arc::new(Publisher::default());
-        tokio::spawn(Arc::clone(&publisher).run(client.clone(), Replies::new("_INBOX.desk.x.".to_owned())));
+        tokio::spawn(
+            Arc::clone(&publisher).run(client.clone(), Replies::new(&"desk".parse().expect("a name"))),
+        );
         publisher
     }
 

@@ -1,8 +1,9 @@
 //! Answers on their way in: one inbox per connection, shared by everything that waits for an answer.
 //!
-//! The inbox is `_INBOX.{service}.{random}.*`; each request, or frame of queries, has a last token of 128 random
-//! bits, so nobody who may write to inboxes can guess where an answer is awaited. What arrives under a token that
-//! nobody waits for any more is dropped and counted. How many wait at the same time is bounded.
+//! Answers to queries come to `_INBOX.{service}.ask.{random}.*`, where services may write, and those of doors to
+//! `_INBOX.{service}.door.{random}.*`, where only the node may. Each request, or frame of queries, has a last token of 128
+//! random bits, so nobody can guess where an answer is awaited. What arrives under a token that nobody waits for any more,
+//! or in the other part, is dropped and counted. How many wait at the same time is bounded.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_nats::{Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use comms_content::Node;
-use comms_msg::{MsgId, Reply};
+use comms_msg::{MsgId, Reply, ServiceName, inbox};
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -51,8 +52,12 @@ pub(crate) struct Waiting {
 /// Everything that waits for an answer on one connection.
 #[derive(Debug)]
 pub(crate) struct Replies {
-    /// `_INBOX.{service}.{random}.`
-    prefix: String,
+    /// `_INBOX.{service}.ask.{random}.`
+    asked: String,
+    /// `_INBOX.{service}.door.{random}.`
+    told: String,
+    /// `_INBOX.{service}.*.{random}.*`
+    inbox: String,
     pending: Mutex<HashMap<Token, Pending>>,
     room: Arc<Semaphore>,
     late: AtomicU64,
@@ -72,9 +77,13 @@ enum Who {
 }
 
 impl Replies {
-    pub(crate) fn new(prefix: String) -> Arc<Self> {
+    pub(crate) fn new(service: &ServiceName) -> Arc<Self> {
+        let random: u128 = rand::random();
+        let prefix = |part: &str| format!("_INBOX.{service}.{part}.{random:032x}.");
         Arc::new(Self {
-            prefix,
+            asked: prefix(inbox::ASK),
+            told: prefix("door"),
+            inbox: prefix("*") + "*",
             pending: Mutex::new(HashMap::new()),
             room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             late: AtomicU64::new(0),
@@ -83,7 +92,7 @@ impl Replies {
 
     /// What to subscribe to.
     pub(crate) fn inbox(&self) -> String {
-        format!("{}*", self.prefix)
+        self.inbox.clone()
     }
 
     /// Answers that came when nobody waited any more.
@@ -105,7 +114,7 @@ impl Replies {
     /// Registers the queries of one frame; the subject that their answers come to.
     pub(crate) fn expect_queries(&self, token: Token, subject: Subject, waiters: Vec<Waiter>) -> Subject {
         self.expect_left(token, subject, waiters);
-        self.subject(token)
+        subject_of(&self.asked, token)
     }
 
     fn expect_left(&self, token: Token, subject: Subject, mut waiters: Vec<Waiter>) {
@@ -123,15 +132,7 @@ impl Replies {
         let (sender, answer) = oneshot::channel();
         let token = Token::random();
         self.pending().insert(token, Pending { subject, who: Who::One(sender) });
-        (self.subject(token), One { replies: self, token, answer, _permit: permit })
-    }
-
-    fn subject(&self, token: Token) -> Subject {
-        use std::fmt::Write;
-        let mut text = String::with_capacity(self.prefix.len() + 32);
-        text.push_str(&self.prefix);
-        write!(text, "{:032x}", token.0).expect("writing to a string does not fail");
-        Subject::from(text)
+        (subject_of(&self.told, token), One { replies: self, token, answer, _permit: permit })
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Token, Pending>> {
@@ -171,14 +172,14 @@ impl Replies {
     }
 
     fn arrived(&self, message: Message) {
-        let Some(token) = message.subject.strip_prefix(self.prefix.as_str()).and_then(Token::parse) else {
+        let Some((token, is_told)) = self.token(&message.subject) else {
             self.late.fetch_add(1, Ordering::Relaxed);
             return;
         };
         if let Some(status) = message.status {
             // The only status the server sends here; any other was steered here by somebody else's request.
             if status == StatusCode::NO_RESPONDERS
-                && let Some(pending) = self.pending().remove(&token)
+                && let Some(pending) = self.take(token, is_told)
             {
                 let subject = pending.subject.clone();
                 pending.fail(|| {
@@ -190,22 +191,35 @@ impl Replies {
             }
             return;
         }
-        let mut pending = self.pending();
-        match pending.remove(&token) {
+        match self.take(token, is_told) {
             None => {
                 self.late.fetch_add(1, Ordering::Relaxed);
             }
             Some(Pending { who: Who::One(waiter), .. }) => {
-                drop(pending);
                 // A closed other end is somebody who gave up in this moment.
                 let _ = waiter.send(Ok(message.payload));
             }
             Some(Pending { subject, who: Who::Queries(waiters) }) => {
-                drop(pending);
                 let left = self.answered(waiters, &message.payload);
                 self.expect_left(token, subject, left);
             }
         }
+    }
+
+    /// The token under which something arrived, and whether it was where only the node may answer.
+    fn token(&self, subject: &str) -> Option<(Token, bool)> {
+        let (token, is_told) = match subject.strip_prefix(self.told.as_str()) {
+            Some(token) => (token, true),
+            None => (subject.strip_prefix(self.asked.as_str())?, false),
+        };
+        Token::parse(token).map(|token| (token, is_told))
+    }
+
+    /// Who waits for what arrived under that token, if it arrived in the right part of the inbox.
+    fn take(&self, token: Token, is_told: bool) -> Option<Pending> {
+        let mut pending = self.pending();
+        let waits = pending.get(&token)?;
+        (matches!(waits.who, Who::One(_)) == is_told).then(|| pending.remove(&token)).flatten()
     }
 
     /// Hands the answers of a frame to those who wait; who is still left.
@@ -226,6 +240,14 @@ impl Replies {
         }
         waiters
     }
+}
+
+fn subject_of(prefix: &str, token: Token) -> Subject {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(prefix.len() + 32);
+    text.push_str(prefix);
+    write!(text, "{:032x}", token.0).expect("writing to a string does not fail");
+    Subject::from(text)
 }
 
 impl Pending {
@@ -293,4 +315,34 @@ impl Drop for Place<'_> {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the connection was closed").perhaps_done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(subject: &str) -> Message {
+        let payload = Bytes::from_static(b"{}");
+        Message {
+            subject: subject.into(),
+            reply: None,
+            length: payload.len(),
+            payload,
+            headers: None,
+            status: None,
+            description: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_the_part_where_others_may_write_is_none() {
+        let replies = Replies::new(&"desk".parse().expect("a name"));
+        let (reply, mut answer) = replies.expect_one("library.door.hello.desk".into()).await;
+        let forged = reply.replacen(".door.", ".ask.", 1);
+        assert!(inbox::is_told(&reply, "desk") && inbox::is_asked(&forged, "desk"), "{reply} {forged}");
+        replies.arrived(message(&forged));
+        assert_eq!(replies.late(), 1, "dropped and counted");
+        replies.arrived(message(&reply));
+        assert_eq!(answer.answer().await.expect("the node's"), "{}");
+    }
 }

@@ -106,8 +106,11 @@ pub(crate) struct Accounts {
 pub(crate) struct Plan {
     /// What would change, for people: `+` added, `-` removed, `~` changed.
     pub(crate) changes: Vec<String>,
-    /// What speaks against it: stored subjects that the definition would no longer name.
+    /// What speaks against it: another name of the domain, an older version, stored subjects that the definition would no
+    /// longer name.
     pub(crate) refused: Vec<String>,
+    /// What must be confirmed with `--yes`: who could not change the definition any more.
+    pub(crate) warnings: Vec<String>,
     /// The digest of the definition that was planned.
     pub(crate) digest: String,
 }

@@ -110,8 +110,9 @@ fn publish(
         }
     }
     if !service.answers.is_empty() {
-        // Not `allow_responses`: that lets a reply subject of the asker's choice reach anything.
-        allowed.push("_INBOX.>".to_owned());
+        // Not `allow_responses`: that lets a reply subject of the asker's choice reach anything. And not where the node
+        // answers, since who is asked can foretell the tokens of some clients.
+        allowed.push(Filter::answers().to_string());
     }
     allowed
 }

@@ -96,6 +96,11 @@ impl Filter {
         Filter(format!("_INBOX.{service}.>"))
     }
 
+    /// Where the answers to queries come, in everybody's inbox: `_INBOX.*.ask.>`
+    pub fn answers() -> Filter {
+        Filter(format!("_INBOX.*.{}.>", crate::inbox::ASK))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -35,6 +35,13 @@ pub struct Definition {
     /// Schemas by their path below the folder `schemas` beside it.
     #[serde(default)]
     pub schemas: BTreeMap<String, String>,
+    /// Digest of the definition that must be in force when this one is applied: `in_force` of the plan that was looked
+    /// at. Without it, whatever is in force is replaced.
+    #[serde(default)]
+    pub over: Option<String>,
+    /// Whether what the plan warns of is meant.
+    #[serde(default)]
+    pub confirmed: bool,
 }
 
 /// Something the node does when it is asked over HTTP.
@@ -47,6 +54,8 @@ pub struct Admin {
     pub plan: Task<Definition>,
     /// Puts a definition in force, on behalf of the service.
     pub apply: Task<(ServiceName, Definition)>,
+    /// Says who the node is and what its nats-server is, to whoever reached it where nobody else can listen.
+    pub who: Task<()>,
     /// Says how the node is. Needs no token, so it must tell nothing but that.
     pub health: Task<()>,
 }
@@ -79,6 +88,10 @@ pub(super) async fn apply(
     require(&in_force, &service, &[Right::DomainApply])?;
     let definition = definition(&headers, body).await?;
     (gateway.admin.apply)((service, definition)).await.map(Json).map_err(Error::Refused)
+}
+
+pub(super) async fn who(State(gateway): State<Arc<Gateway>>) -> Result<Json<Value>> {
+    (gateway.admin.who)(()).await.map(Json).map_err(Error::Refused)
 }
 
 pub(super) async fn health(State(gateway): State<Arc<Gateway>>) -> Result<Json<Value>> {

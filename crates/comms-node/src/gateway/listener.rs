@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, unix};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -15,37 +15,32 @@ use super::limits::{ACCEPT_PAUSE, CONNECTION_IDLE_MAX, CONNECTIONS_MAX};
 
 /// Accepts as many connections at once as have a place; the others wait in the system's queue.
 #[derive(Debug)]
-pub(super) struct Connections {
-    listener: TcpListener,
+pub(super) struct Connections<L> {
+    listener: L,
     places: Arc<Semaphore>,
 }
 
-impl Connections {
-    pub(super) fn new(listener: TcpListener) -> Self {
+impl<L> Connections<L> {
+    pub(super) fn new(listener: L) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 }
 
-impl axum::serve::Listener for Connections {
-    type Io = Connection;
+impl axum::serve::Listener for Connections<TcpListener> {
+    type Io = Connection<TcpStream>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
-        loop {
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let place = place(&self.places).await;
+        let (stream, address) = loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => {
-                    // Small answers must not wait for more to send. A failure shows at the next read.
-                    let _ = stream.set_nodelay(true);
-                    let idle = Box::pin(sleep(CONNECTION_IDLE_MAX));
-                    return (Connection { stream, idle, _place: place }, address);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection to the gateway could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Ok(accepted) => break accepted,
+                Err(error) => refused(&error).await,
             }
-        }
+        };
+        // Small answers must not wait for more to send. A failure shows at the next read.
+        let _ = stream.set_nodelay(true);
+        (Connection::new(stream, place), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -53,15 +48,49 @@ impl axum::serve::Listener for Connections {
     }
 }
 
+impl axum::serve::Listener for Connections<UnixListener> {
+    type Io = Connection<UnixStream>;
+    type Addr = unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let place = place(&self.places).await;
+        let (stream, address) = loop {
+            match self.listener.accept().await {
+                Ok(accepted) => break accepted,
+                Err(error) => refused(&error).await,
+            }
+        };
+        (Connection::new(stream, place), address)
+    }
+
+    fn local_addr(&self) -> io::Result<unix::SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+async fn place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
+}
+
+/// Waits a moment after the system refused a connection.
+async fn refused(error: &io::Error) {
+    tracing::warn!(%error, "a connection to the gateway could not be accepted");
+    sleep(ACCEPT_PAUSE).await;
+}
+
 /// One connection; it ends when nothing was read or written for too long.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     idle: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Connection {
+impl<S> Connection<S> {
+    fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, idle: Box::pin(sleep(CONNECTION_IDLE_MAX)), _place: place }
+    }
+
     /// Passes on what the socket says; if it says nothing, watches the clock.
     fn watch<T>(&mut self, cx: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match said {
@@ -74,7 +103,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -85,7 +114,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let said = Pin::new(&mut self.stream).poll_write(cx, from);
         self.watch(cx, said)

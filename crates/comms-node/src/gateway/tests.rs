@@ -16,7 +16,7 @@ use comms_store::{Blocks, Grants};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -103,6 +103,7 @@ impl Bench {
             blocks.clone(),
             admin(),
             listener,
+            UnixListener::bind(folder.path().join("http.sock")).unwrap(),
             stop.clone().cancelled_owned(),
         ));
         Self { access, blocks, current, port, folder, stop, served }
@@ -197,6 +198,7 @@ fn admin() -> Admin {
         apply: Box::new(|(by, _): (ServiceName, Definition)| {
             Box::pin(async move { Ok(json!({ "by": by.to_string() })) })
         }),
+        who: Box::new(|()| Box::pin(async { Ok(json!({ "node": "n" })) })),
         health: Box::new(|()| Box::pin(async { Ok(json!({ "ok": true })) })),
     }
 }

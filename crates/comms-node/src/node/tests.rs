@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::connections::{self, Lifetime};
+use crate::connections;
 use crate::fixture::{self, LIBRARY, any_port, wait_until};
 use crate::secret::SecretText;
 
@@ -100,8 +100,8 @@ async fn a_server_that_stores_nothing_is_started_again_and_the_node_answers() {
     assert!(server_log(&home).contains(ENDED_IN_ORDER), "{}", server_log(&home));
 
     let seed = fs::read_to_string(home.path().join(".comms/credentials/desk.nk")).unwrap().trim().to_owned();
-    let desk = connections::options(&SecretText::new(seed), "_INBOX.desk", "test", Lifetime::Lasting);
-    let desk = desk.retry_on_initial_connect().connect(&url).await.unwrap();
+    let desk = connections::options(&SecretText::new(seed), "_INBOX.desk", "test");
+    let desk = desk.max_reconnects(None).retry_on_initial_connect().connect(&url).await.unwrap();
     let hello = async {
         loop {
             // Nobody answers before the node is connected again.

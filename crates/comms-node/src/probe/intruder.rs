@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{ANSWER_WITHIN, Finding, INCLUDE, TOKEN};
-use crate::connections::{self, Lifetime};
+use crate::connections;
 use crate::keys::{Keys, NODE};
 
 /// What the server said it refused: two per user would be many; more is not remembered.
@@ -46,14 +46,13 @@ pub(super) async fn tries(
     let name = &user.name;
     let refusals = Arc::new(Refusals::default());
     let Some(seed) = keys.seed(Account::Services, name) else { return Vec::new() };
-    let options = connections::options(seed, &format!("_INBOX.{name}"), "probe", Lifetime::Once)
-        .event_callback({
-            let refusals = Arc::clone(&refusals);
-            move |event| {
-                refusals.note(&event);
-                std::future::ready(())
-            }
-        });
+    let options = connections::options(seed, &format!("_INBOX.{name}"), "probe").event_callback({
+        let refusals = Arc::clone(&refusals);
+        move |event| {
+            refusals.note(&event);
+            std::future::ready(())
+        }
+    });
     let client = match connections::connect_to(urls, Account::Services, options).await {
         Ok(client) => client,
         Err(_) => return vec![Finding::open(format!("the server does not know the user {name}"), INCLUDE)],

@@ -65,15 +65,20 @@ pub struct Binary {
 impl Binary {
     /// Looks in `COMMS_NATS_SERVER`, on PATH, and in `.tools/bin` of `folder` and of every folder above it.
     ///
-    /// A program named by the variable is the only one looked at. The error says what was looked at, why it does not
-    /// do, and how to install one.
+    /// A program named by the variable is the only one looked at. One that was merely found above is not run if somebody
+    /// else than this user or root could have put it there. The error says what was looked at, why it does not do, and
+    /// how to install one.
     pub fn find(folder: &Path) -> Result<Binary, Error> {
         Self::find_in(&places(folder, env::var_os(VARIABLE).map(PathBuf::from), env::var_os("PATH")))
     }
 
-    fn find_in(places: &[PathBuf]) -> Result<Binary, Error> {
+    fn find_in(places: &[Place]) -> Result<Binary, Error> {
         let mut looked = Vec::new();
-        for path in places {
+        for Place { path, is_named } in places {
+            if !is_named && let Err(why) = believed(path) {
+                looked.push(format!("{}  {why}", path.display()));
+                continue;
+            }
             match version_of(path) {
                 Ok(version) if version.is_enough() => return Ok(Binary { path: path.clone(), version }),
                 Ok(version) => looked.push(format!("{}  too old: {version}", path.display())),
@@ -95,13 +100,40 @@ impl Binary {
     }
 }
 
-fn places(folder: &Path, named: Option<PathBuf>, path: Option<std::ffi::OsString>) -> Vec<PathBuf> {
+/// Where a program may be.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// Whether the operator named it, or the folder it is in: by the variable, or on PATH.
+    is_named: bool,
+}
+
+impl Place {
+    fn named(path: PathBuf) -> Place {
+        Place { path: absolute(path), is_named: true }
+    }
+
+    fn found(path: PathBuf) -> Place {
+        Place { path: absolute(path), is_named: false }
+    }
+}
+
+fn places(folder: &Path, named: Option<PathBuf>, path: Option<std::ffi::OsString>) -> Vec<Place> {
     if let Some(named) = named {
-        return vec![absolute(named)];
+        return vec![Place::named(named)];
     }
     let on_path = path.iter().flat_map(env::split_paths).map(|folder| folder.join(PROGRAM));
     let tools = folder.ancestors().map(|folder| folder.join(".tools/bin").join(PROGRAM));
-    on_path.chain(tools).filter(|path| path.is_file()).map(absolute).collect()
+    on_path.map(Place::named).chain(tools.map(Place::found)).filter(|place| place.path.is_file()).collect()
+}
+
+/// Whether nobody but this user and root can have put a program there.
+fn believed(path: &Path) -> Result<(), String> {
+    match comms::trust::program(path) {
+        Ok(None) => Ok(()),
+        Ok(Some((place, doubt))) => Err(format!("is not run: of {}, {doubt}", place.display())),
+        Err(error) => Err(format!("is not run: it cannot be looked at: {error}")),
+    }
 }
 
 /// The server is started in a folder of its own, where a relative path would mean something else.
@@ -183,6 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_others_could_have_planted_is_not_run() {
+        let home = tempfile::tempdir().unwrap();
+        let (ran, folder) = (home.path().join("ran"), home.path().join("a/b"));
+        let planted = program(&home.path().join(".tools/bin"), "nats-server: v2.15.1");
+        fs::write(&planted, format!("#!/bin/sh\ntouch {}\necho nats-server: v2.15.1\n", ran.display()))
+            .unwrap();
+        fs::set_permissions(&planted, fs::Permissions::from_mode(0o777)).unwrap();
+        let said = Binary::find_in(&places(&folder, None, None)).unwrap_err().to_string();
+        assert!(said.contains("others can write to it") && said.contains("is not run"), "{said}");
+        assert!(!ran.exists(), "not even to ask for its version");
+        // Whoever names it vouches for it.
+        let path = planted.parent().unwrap().as_os_str().to_owned();
+        assert!(Binary::find_in(&places(&folder, None, Some(path))).is_ok() && ran.exists());
+    }
+
+    #[test]
     fn a_named_program_is_the_only_one_looked_at() {
         let home = tempfile::tempdir().unwrap();
         program(&home.path().join(".tools/bin"), "nats-server: v2.15.1");
@@ -190,7 +238,8 @@ mod tests {
         let refused = Binary::find_in(&places(home.path(), Some(named), None)).unwrap_err();
         assert!(matches!(&refused, Error::NoServer { looked } if looked.len() == 1), "{refused}");
         let relative = places(home.path(), Some("bin/nats-server".into()), None);
-        assert!(relative[0].is_absolute() && relative[0].ends_with("bin/nats-server"), "{relative:?}");
+        let path = &relative[0].path;
+        assert!(path.is_absolute() && path.ends_with("bin/nats-server"), "{relative:?}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn pid_in(place: &Place) -> u32 {
 async fn desk(fixture: &Fixture, server: &Managed) -> Client {
     let keys = fixture.keys();
     let seed = keys.seed(Account::Services, "desk").unwrap();
-    let options = connections::options(seed, "_INBOX.desk", "test", Lifetime::Once);
+    let options = connections::options(seed, "_INBOX.desk", "test");
     options.connect(server.url()).await.unwrap()
 }
 
@@ -153,8 +153,8 @@ async fn rights_change_without_a_disconnect_and_a_refused_change_is_none() {
     let mut answers = desk.subscribe(own.clone()).await.unwrap();
     let (url, keys) = (server.url(), fixture.keys());
     let seed = keys.own(Account::Services);
-    let services = connections::connect(&url, Account::Services, seed, "test", Lifetime::Once).await.unwrap();
-    let node = connections::connect(&url, Account::Domain, keys.own(Account::Domain), "test", Lifetime::Once);
+    let services = connections::connect(&url, Account::Services, seed, server.vouch()).await.unwrap();
+    let node = connections::connect(&url, Account::Domain, keys.own(Account::Domain), server.vouch());
     let node = node.await.unwrap();
     // What comes to its inbox shows that the server knows the subscription made before.
     let arrived = timeout(GRACE, async {

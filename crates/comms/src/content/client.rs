@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use comms_content::{BLOCK_BYTES_MAX, Block, Cid, DAG_PB, RAW};
-use comms_msg::TypeName;
+use comms_msg::{ServiceName, TypeName};
 use futures::StreamExt;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
@@ -19,6 +19,7 @@ use super::reader::Reader;
 use super::source::Source;
 use super::verifier::Verifier;
 use crate::error::{Error, ErrorKind, Result};
+use crate::folder::Folder;
 
 /// How long a put may stand still: the node takes bytes as fast as its disk, and answers after the last sync.
 const PUT_SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -46,13 +47,18 @@ pub struct Put {
 }
 
 impl Client {
-    /// A client of the node at `url` (`http://127.0.0.1:4280`), with the token of a service. Connects when it
-    /// is used.
+    /// A client of whoever listens at `url` (`http://127.0.0.1:4280`), to whom the token is shown: nothing proves that
+    /// it is a node. [`Comms::content`](crate::Comms::content) is one that does. Connects when it is used.
     ///
     /// # Errors
     /// [`ErrorKind::Config`].
     pub fn new(url: &str, token: &str) -> Result<Self> {
         Ok(Self { http: Http::new(url, token)? })
+    }
+
+    /// A client of the node that holds a folder.
+    pub(crate) fn local(folder: &Folder, service: &ServiceName) -> Result<Self> {
+        Ok(Self { http: Http::local(folder.socket()?, folder.token(service))? })
     }
 
     /// Puts bytes of any length, in constant memory. Durable when it returns; putting the same again is
@@ -91,7 +97,7 @@ impl Client {
     /// type.
     pub async fn share(&self, cid: &Cid, type_name: &TypeName) -> Result<()> {
         let path = format!("/content/{cid}");
-        let request = self.http.request(Method::POST, &path, &[("for", type_name.as_ref())]);
+        let request = self.http.request(Method::POST, &path, &[("for", type_name.as_ref())])?;
         self.http.send(request).await.map(drop)
     }
 
@@ -123,7 +129,7 @@ impl Client {
         if let Some(bytes) = cid.inline() {
             return Ok(Bytes::copy_from_slice(bytes));
         }
-        let request = self.http.request(Method::GET, &format!("/content/{cid}"), &[("format", "raw")]);
+        let request = self.http.request(Method::GET, &format!("/content/{cid}"), &[("format", "raw")])?;
         let bytes = http::body(self.http.send(request).await?, BLOCK_BYTES_MAX).await?;
         let asked = *cid;
         let block = tokio::task::spawn_blocking(move || Block::verified(asked, bytes))
@@ -144,7 +150,7 @@ impl Client {
         let bytes = range.as_ref().map(|range| format!("{}:{}", range.start, range.end - 1));
         let mut query = vec![("format", "car")];
         query.extend(bytes.as_deref().map(|bytes| ("entity-bytes", bytes)));
-        let request = self.http.request(Method::GET, &format!("/content/{cid}"), &query);
+        let request = self.http.request(Method::GET, &format!("/content/{cid}"), &query)?;
         let response = self.http.send(request).await?;
         Ok(Reader::verified(response, Verifier::new(*cid, range)))
     }
@@ -166,7 +172,7 @@ impl Client {
         let pieces = source.pieces.map(move |piece| seen.pass(piece));
         let mut request = self
             .http
-            .request(Method::POST, "/content", query)
+            .request(Method::POST, "/content", query)?
             .header(CONTENT_TYPE, "application/octet-stream")
             .body(Body::wrap_stream(pieces));
         if let Some(bytes) = source.bytes {

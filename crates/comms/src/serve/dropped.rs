@@ -20,7 +20,7 @@ pub(crate) enum Why {
     Type,
     /// A message that names another sender than its subject.
     Sender,
-    /// Answers would go to an inbox that is not the sender's.
+    /// Answers would go to an inbox that is not the sender's, or to a part of it where services may not answer.
     Reply,
     /// Too late to begin.
     Expired,

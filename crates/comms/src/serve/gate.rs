@@ -36,11 +36,14 @@ impl Gate {
         }
         let sender = message.subject.strip_prefix(&*self.prefix).ok_or(Why::Subject)?;
         let sender = ServiceName::new(sender).map_err(|_| Why::Subject)?;
-        match &message.reply {
-            Some(reply) if !inbox::is_of(reply, sender.as_str()) => Err(Why::Reply),
-            None if self.kind == Kind::Query => Err(Why::Reply),
-            _ => Ok(sender),
-        }
+        let is_right = match (&message.reply, self.kind) {
+            // Elsewhere the broker lets no service answer.
+            (Some(reply), Kind::Query) => inbox::is_asked(reply, sender.as_str()),
+            (None, Kind::Query) => false,
+            (Some(reply), _) => inbox::is_of(reply, sender.as_str()),
+            (None, _) => true,
+        };
+        if is_right { Ok(sender) } else { Err(Why::Reply) }
     }
 
     /// A message of what arrived, if it is one of this gate's and its sender's.
@@ -128,11 +131,12 @@ mod tests {
     fn only_the_senders_own_inbox_is_answered() {
         let gate = gate();
         assert_eq!(
-            gate.looked_at(&message(SUBJECT, Some("_INBOX.desk.a.b"))).map(|s| s.to_string()),
+            gate.looked_at(&message(SUBJECT, Some("_INBOX.desk.ask.b"))).map(|s| s.to_string()),
             Ok("desk".into())
         );
         for reply in [
-            "_INBOX.other.a",
+            "_INBOX.other.ask.a",
+            "_INBOX.desk.a",
             "_INBOX.desk",
             "_INBOX.desk.",
             "_INBOX.desktop.a",
@@ -147,12 +151,12 @@ mod tests {
     #[test]
     fn statuses_and_foreign_subjects_are_dropped() {
         let gate = gate();
-        let mut status = message(SUBJECT, Some("_INBOX.desk.a"));
+        let mut status = message(SUBJECT, Some("_INBOX.desk.ask.a"));
         status.status = Some(StatusCode::NOT_FOUND);
         assert_eq!(gate.looked_at(&status), Err(Why::Status));
         for subject in ["library.command.documents.Find.desk", "library.query.documents.Find.desk.x", "x"] {
             assert_eq!(
-                gate.looked_at(&message(subject, Some("_INBOX.desk.a"))),
+                gate.looked_at(&message(subject, Some("_INBOX.desk.ask.a"))),
                 Err(Why::Subject),
                 "{subject}"
             );
