@@ -9,6 +9,12 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let payload = Bytes::copy_from_slice(data);
     let Ok(msgs) = wire::read(&payload) else { return };
+    // What is seen without keeping it is what is kept.
+    let (mut views, mut seen) = (msgs.clone(), Vec::new());
+    while let Some(view) = views.next_view() {
+        seen.push(view.map(Msg::from));
+    }
+    assert_eq!(seen, msgs.clone().collect::<Vec<_>>());
     let mut all_read = true;
     let mut frame = wire::Frame::new();
     for msg in msgs {

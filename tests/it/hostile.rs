@@ -2,13 +2,14 @@
 //! and its server live on, and honest services are answered meanwhile.
 //!
 //! What is tried: what cannot be read (`unreadable`), what can be read and lies (`meaning`), links that lie (`links`),
-//! answers of a handler (`commit`), bytes below the messages (`protocol`), and HTTP (`http`).
+//! answers of a handler (`commit`), what a domain rules (`rules`), bytes below the messages (`protocol`), and HTTP (`http`).
 
 mod commit;
 mod http;
 mod links;
 mod meaning;
 mod protocol;
+mod rules;
 mod unreadable;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@
 //! | row | ours | peers |
 //! |---|---|---|
 //! | `direct` | direct commands, decoded typed at the far end, sum of ids compared | async-nats publish/subscribe; `nats bench pub`/`sub` |
+//! | `check` | what a door does with a command before it is written: read, completed, held against its schema, encoded, its CID | the same by way of a tree of JSON |
 //! | `query`, `query_256` | queries, one at a time or 256, answers decoded and compared | async-nats request/reply; `nats bench service`, which answers 2 bytes |
 //! | `command_one`, `command_many` | durable commands until their outcome is known: kept, handled, its end kept | JetStream publish, push, ack; the same with a kept result |
 //! | `append_one`, `append_many` | events through the door, read back typed and their ids summed after the clock stops | JetStream publish; for many also atomic batches of 1,000 |
@@ -21,6 +22,7 @@
 
 mod append;
 mod bucket;
+mod check;
 mod command;
 mod contest;
 mod direct;

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use comms_domain::{Domain, Problems};
+use comms_domain::{Domain, Problem, Problems};
 use comms_node::definition::{DOMAIN_TOML, Sources};
 use comms_node::folder::{FOLDER, Folder};
 
@@ -36,14 +36,14 @@ impl Definition {
         &self.0.file
     }
 
-    /// The domain it defines, or everything that is wrong with it.
-    pub(crate) fn parse(&self) -> Result<Domain, Problems> {
-        Domain::parse(&self.0.file, &self.0.definition, &self.0.schemas)
+    /// The domain it defines and what does not do what it seems to, or everything that is wrong with it.
+    pub(crate) fn check(&self) -> Result<(Domain, Vec<Problem>), Problems> {
+        Domain::check(&self.0.file, &self.0.definition, &self.0.schemas)
     }
 
     /// The domain it defines; one problem is told, the others are left to `comms domain check`.
     pub(crate) fn domain(&self) -> Result<Domain, Failure> {
-        self.parse().map_err(|problems| {
+        self.check().map(|(domain, _)| domain).map_err(|problems| {
             let failure = Failure::new(
                 Exit::Config,
                 format!("{} in {}", count(problems.len(), "problem"), self.file()),

@@ -3,7 +3,7 @@
 //! `check`, `explain` and `show` need no node: they say what stands in the files. `plan` and `apply` hand the files
 //! to the running node, which knows what is in force and what is stored.
 
-use comms_domain::{Domain, Explanation};
+use comms_domain::{Domain, Explanation, Problem};
 use comms_msg::{Kind, ServiceName, TypeName};
 
 use crate::accounts;
@@ -31,8 +31,22 @@ pub(crate) async fn run(command: &args::Domain, global: &Global, output: Output)
 }
 
 fn check(definition: &Definition, output: Output) -> Result<(), Failure> {
-    let problems = match definition.parse() {
-        Ok(domain) => {
+    let mistake = |problem: &Problem| json::Mistake {
+        file: problem.file.clone(),
+        line: problem.line,
+        column: problem.column,
+        what: problem.what.clone(),
+        mend: problem.mend.clone(),
+    };
+    let problems = match definition.check() {
+        Ok((domain, notes)) => {
+            for note in &notes {
+                if output.is_json() {
+                    output.json(&json::DomainCheck::Note(mistake(note)))?;
+                } else {
+                    output.text(&note.to_string())?;
+                }
+            }
             let checked = json::Checked {
                 domain: Some(domain.name.to_string()),
                 version: Some(domain.version),
@@ -47,13 +61,7 @@ fn check(definition: &Definition, output: Output) -> Result<(), Failure> {
     };
     for problem in &problems {
         if output.is_json() {
-            output.json(&json::DomainCheck::Problem(json::Mistake {
-                file: problem.file.clone(),
-                line: problem.line,
-                column: problem.column,
-                what: problem.what.clone(),
-                mend: problem.mend.clone(),
-            }))?;
+            output.json(&json::DomainCheck::Problem(mistake(problem)))?;
         } else {
             output.text(&problem.to_string())?;
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use comms::Node;
 
 use crate::failure::Failure;
 
@@ -22,7 +22,7 @@ pub(crate) enum Source {
     /// The text as it stands.
     Text(String),
     /// JSON, with `{"/": …}` for links and bytes.
-    Json(Value),
+    Json(Node),
     /// The bytes of a file.
     File(PathBuf),
     /// The bytes of standard input.
@@ -70,12 +70,13 @@ impl Fields {
 
     /// How the field at this path of the body is given as bytes, if it was given as text.
     pub(crate) fn file_advice(&self, path: &str) -> Option<String> {
-        let (mut fields, mut names) = (self, path.strip_prefix('/')?.split('/').peekable());
+        let (mut fields, mut names) = (self, path.strip_prefix('/')?.split('/').map(unescaped).peekable());
         while let Some(name) = names.next() {
-            match fields.0.get(name)? {
+            match fields.0.get(&name)? {
                 Field::Below(below) => fields = below,
                 Field::Value(Source::Text(text)) if names.peek().is_none() => {
-                    let field = path.trim_start_matches('/').replace('/', ".");
+                    let names: Vec<String> = path.split('/').skip(1).map(unescaped).collect();
+                    let field = names.join(".");
                     // A text that is no name of a file would only hide the advice.
                     let is_name = !text.is_empty() && text.chars().count() <= FILE_CHARS_MAX;
                     let file = if is_name { text.as_str() } else { "PATH" };
@@ -105,16 +106,28 @@ impl Fields {
     }
 }
 
+/// The name that a step of a JSON Pointer stands for.
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
 fn split(word: &str) -> Result<(&str, Source), Failure> {
     let shape = "field=text, field:=JSON, field=@file or field=- for standard input";
     let Some((name, text)) = word.split_once('=') else {
         return Err(Failure::usage(format!("{word} is not a field")).mend(format!("A field is {shape}")));
     };
     if let Some(name) = name.strip_suffix(':') {
-        let value = serde_json::from_str(text).map_err(|error| {
-            Failure::usage(format!("{name} is not JSON: {text}"))
-                .mend(format!("Text without quotes is {name}=text"))
-                .because(&error)
+        // The reader of the doors: what they would refuse is refused here, in their words.
+        let value = Node::from_json(text.as_bytes()).map_err(|error| {
+            use comms_content::json::Problem::{Syntax, Text, Trailing, Truncated};
+            let failure = match &error {
+                comms_content::Error::Json { problem: Syntax | Text | Trailing | Truncated, .. } => {
+                    Failure::usage(format!("{name} is not JSON: {text}"))
+                        .mend(format!("Text without quotes is {name}=text"))
+                }
+                _ => Failure::usage(format!("{name} cannot be in a message: {text}")),
+            };
+            failure.because(&error)
         })?;
         return Ok((name, Source::Json(value)));
     }
@@ -145,13 +158,32 @@ mod tests {
         let by = Fields([("name".to_owned(), Field::Value(Source::Text("ada".into())))].into());
         let expected = [
             ("title", Field::Value(Source::Text("A = b".into()))),
-            ("n", Field::Value(Source::Json(serde_json::json!([1, 2])))),
+            ("n", Field::Value(Source::Json(Node::from_json(b"[1,2]").unwrap()))),
             ("file", Field::Value(Source::File("a/b.pdf".into()))),
             ("rest", Field::Value(Source::Stdin)),
             ("empty", Field::Value(Source::Text(String::new()))),
             ("by", Field::Below(by)),
         ];
         assert_eq!(fields.0, expected.map(|(name, field)| (name.to_owned(), field)).into());
+    }
+
+    #[test]
+    fn json_is_read_as_strictly_as_by_a_door() {
+        for (json, reason) in [
+            ("18446744073709551617", "integer out of range"),
+            ("1e999", "float out of range"),
+            (r#"{"x":1,"x":2}"#, "key twice"),
+            (r#"{"/":1}"#, "the key `/` is reserved"),
+            ("\u{feff}1", "byte order mark"),
+            ("1 2", "text after the end"),
+            (r#""\ud800""#, "not a JSON string"),
+        ] {
+            let failure = parse(&[&format!("a:={json}")]).unwrap_err();
+            assert!(failure.contains(reason), "{json}: {failure}");
+        }
+        let fields = parse(&["a:=18446744073709551615"]).unwrap();
+        let largest = Node::encode(&u64::MAX).unwrap();
+        assert_eq!(fields.0["a"], Field::Value(Source::Json(largest)));
     }
 
     #[test]

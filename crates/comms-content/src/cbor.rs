@@ -15,6 +15,7 @@ mod writer;
 
 use std::cmp::Ordering;
 
+pub(crate) use problem::RESERVED;
 pub use problem::{Kind, Problem};
 pub use reader::{Map, Reader};
 pub use writer::Writer;

@@ -1,5 +1,7 @@
 //! What can be wrong with content, by meaning. Nothing here is about disks or networks: this crate touches neither.
 
+use std::fmt;
+
 use crate::{Cid, car, cbor, json, unixfs};
 
 /// Why bytes are not the content they are said to be.
@@ -12,7 +14,7 @@ pub enum Error {
         reason: String,
     },
     /// Bytes that are not canonical DAG-CBOR.
-    #[error("not canonical DAG-CBOR at byte {at}: {problem}")]
+    #[error("{}", words("not canonical DAG-CBOR", *at, problem, *problem == cbor::Problem::KeyReserved))]
     Cbor {
         /// Offset into what was read.
         at: usize,
@@ -20,7 +22,7 @@ pub enum Error {
         problem: cbor::Problem,
     },
     /// Text that is not DAG-JSON.
-    #[error("not DAG-JSON at byte {at}: {problem}")]
+    #[error("{}", words("not DAG-JSON", *at, problem, *problem == json::Problem::KeyReserved))]
     Json {
         /// Offset into what was read.
         at: usize,
@@ -81,3 +83,9 @@ pub enum Error {
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What is wrong at a byte. A value with the reserved key may be spelled without a fault, and is none all the same: that
+/// is said in the same words in both forms.
+fn words(form: &str, at: usize, problem: impl fmt::Display, is_reserved: bool) -> String {
+    if is_reserved { format!("at byte {at} {problem}") } else { format!("{form} at byte {at}: {problem}") }
+}

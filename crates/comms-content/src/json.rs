@@ -10,6 +10,8 @@ mod write;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::cbor::RESERVED;
+
 pub(crate) use read::read;
 pub(crate) use write::{value, write};
 
@@ -25,6 +27,9 @@ pub enum Problem {
     /// Not JSON.
     #[error("not JSON")]
     Syntax,
+    /// A byte order mark before the value.
+    #[error("begins with a byte order mark; JSON is UTF-8 without one")]
+    ByteOrderMark,
     /// An integer outside of both `i64` and `u64`.
     #[error("integer out of range; a number with a decimal point is a float")]
     Range,
@@ -41,7 +46,7 @@ pub enum Problem {
     #[error("key twice")]
     KeyTwice,
     /// A key `/` that spells neither a link nor bytes.
-    #[error("the key `/` is reserved for links and bytes")]
+    #[error("{RESERVED}")]
     KeyReserved,
     /// Not a CID in a link.
     #[error("not a link")]

@@ -21,7 +21,7 @@ use crate::limits::{
     COPIES_DEFAULT, COPIES_MAX, DEFINITION_BYTES_MAX, THRESHOLD_BYTES_DEFAULT, THRESHOLD_BYTES_MAX,
     THRESHOLD_BYTES_MIN,
 };
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems};
 use reader::{Entry, Reader};
 use services::RawServices;
 use types::Types;
@@ -32,7 +32,12 @@ pub(crate) const TOP_KEYS: [&str; 9] =
 /// Keys of `[content]`.
 pub(crate) const CONTENT_KEYS: [&str; 2] = ["threshold", "copies"];
 
-pub(crate) fn parse(file: &str, toml: &str, schemas: &BTreeMap<String, String>) -> Result<Domain, Problems> {
+/// The domain, and what in its files is right and does not do what it seems to.
+pub(crate) fn parse(
+    file: &str,
+    toml: &str,
+    schemas: &BTreeMap<String, String>,
+) -> Result<(Domain, Vec<Problem>), Problems> {
     if toml.len() > DEFINITION_BYTES_MAX {
         let mut reader = Reader::new(file, "");
         reader.problem(
@@ -54,9 +59,10 @@ pub(crate) fn parse(file: &str, toml: &str, schemas: &BTreeMap<String, String>) 
     if syntax_is_right {
         checks::across(&mut reader, &draft);
     }
+    let notes = reader.take_notes();
     match reader.into_problems() {
         Some(problems) => Err(problems),
-        None => Ok(draft.into_domain(schemas)),
+        None => Ok((draft.into_domain(schemas), notes)),
     }
 }
 

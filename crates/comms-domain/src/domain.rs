@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use comms_content::Node;
+use comms_content::cbor::{self, Reader};
 use comms_msg::door::Delivery;
 use comms_msg::{DomainName, Kind, ServiceName, TypeName};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use crate::nearest;
 use crate::schema::{FieldProblem, Schema};
@@ -168,20 +169,21 @@ impl<'a> Spec<'a> {
         }
     }
 
-    /// Whether a body, in its DAG-JSON shape, is what the definition asks for: what the schema says, or any object
-    /// where there is none.
+    /// Whether a body is what the definition asks for: an object, and what the schema says where there is one. What
+    /// comes back is the body in its right form where that differs; see [`Schema::fit`].
     ///
     /// # Errors
-    /// What does not fit, field by field.
-    pub fn validate(self, body: &Value) -> Result<(), Vec<FieldProblem>> {
-        match self.schema() {
-            Some(schema) => schema.validate(body),
-            None if body.is_object() => Ok(()),
-            None => {
-                Err(vec![FieldProblem { path: String::new(), problem: "an object is expected".to_owned() }])
-            }
+    /// What does not fit, field by field, never empty.
+    pub fn fit(self, body: &Node) -> Result<Option<Node>, Vec<FieldProblem>> {
+        if !is_object(body) {
+            return Err(vec![FieldProblem::of_body("an object is expected")]);
         }
+        self.schema().map_or(Ok(None), |schema| schema.fit(body))
     }
+}
+
+fn is_object(body: &Node) -> bool {
+    Reader::new(body.as_bytes()).kind() == Ok(cbor::Kind::Map)
 }
 
 impl Domain {
@@ -197,6 +199,19 @@ impl Domain {
         toml: &str,
         schemas: &BTreeMap<String, String>,
     ) -> Result<Self, crate::Problems> {
+        Self::check(file, toml, schemas).map(|(domain, _)| domain)
+    }
+
+    /// As [`Domain::parse`], with what is right in its files and does not do what it seems to, such as a `default` in a
+    /// schema: each with its place, and what would.
+    ///
+    /// # Errors
+    /// As [`Domain::parse`].
+    pub fn check(
+        file: &str,
+        toml: &str,
+        schemas: &BTreeMap<String, String>,
+    ) -> Result<(Self, Vec<crate::Problem>), crate::Problems> {
         crate::definition::parse(file, toml, schemas)
     }
 

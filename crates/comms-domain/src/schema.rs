@@ -8,15 +8,20 @@
 
 mod dag;
 mod field;
+mod instance;
+mod outline;
 mod place;
 mod prepare;
+mod review;
 mod shape;
 mod tree;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use comms_content::Node;
+use jsonschema::json::{Json, SerdeJson};
+use jsonschema::{Draft, Keyword, PatternOptions, Retrieve, Validator};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -24,8 +29,10 @@ pub use field::FieldProblem;
 
 use crate::limits::{BYTE_FIELDS_MAX, ECHO_CHARS_MAX, SCHEMA_BYTES_MAX};
 use crate::nearest;
+use instance::{Dag, Instance};
+use outline::Outline;
 use place::Places;
-use shape::Shapes;
+use shape::{Shapes, Step};
 
 /// The compiled schema of one type. Cheap to clone; equal if the files say the same.
 #[derive(Clone)]
@@ -33,8 +40,12 @@ pub struct Schema(Arc<Compiled>);
 
 struct Compiled {
     source: Value,
-    validator: Validator,
+    prepared: Value,
+    validator: Validator<Dag>,
+    /// The same for a tree of JSON, in which what does not fit is told. Made when it is first needed.
+    teller: OnceLock<Option<Validator>>,
     shapes: Shapes,
+    notes: Vec<Fault>,
 }
 
 /// Something wrong in a schema file.
@@ -60,54 +71,79 @@ impl Schema {
                 mend: "keep one of them; which one counts differs between readers".to_owned(),
             })
             .collect();
+        faults.extend(places.numbers().iter().map(|(number, offset)| Fault {
+            offset: *offset,
+            what: format!("the number {} is rounded by most readers", echo(number)),
+            mend: "whole numbers reach from -9223372036854775808 to 18446744073709551615".to_owned(),
+        }));
         faults.extend(against_meta_schema(&source, &places));
+        let fault = |found: prepare::Found| Fault {
+            offset: places.offset(&found.pointer),
+            what: found.what,
+            mend: found.mend,
+        };
         let prepared = prepare::prepare(&source).map_err(|found| {
-            let found = found.into_iter().map(|found| Fault {
-                offset: places.offset(&found.pointer),
-                what: found.what,
-                mend: found.mend,
-            });
-            faults.iter().cloned().chain(found).collect::<Vec<_>>()
+            faults.iter().cloned().chain(found.into_iter().map(fault)).collect::<Vec<_>>()
         })?;
         if !faults.is_empty() {
             return Err(faults);
         }
-        let validator = build(&prepared).map_err(|error| {
-            vec![Fault {
-                offset: places.offset(error.instance_path().as_str()),
-                what: format!("not a JSON Schema: {}", echo(&error.to_string())),
-                mend: "see https://json-schema.org/draft/2020-12".to_owned(),
-            }]
-        })?;
-        let shapes = Shapes::of(&prepared).ok_or_else(|| {
+        let shapes = Shapes::of(&prepared.schema).ok_or_else(|| {
             vec![Fault {
                 offset: 0,
                 what: "combines its parts in too many ways".to_owned(),
                 mend: "use fewer nested allOf, anyOf and oneOf".to_owned(),
             }]
         })?;
-        Ok(Self(Arc::new(Compiled { source: sorted(&source), validator, shapes })))
+        let review = review::review(&prepared);
+        if !review.faults.is_empty() {
+            return Err(review.faults.into_iter().map(fault).collect());
+        }
+        let notes = review.notes.into_iter().map(fault).collect();
+        let prepared = prepared.schema;
+        let validator =
+            options::<Dag>().build(&prepared).map_err(|error| vec![not_compiled(&error, &places)])?;
+        let source = sorted(&source);
+        let compiled = Compiled { source, prepared, validator, teller: OnceLock::new(), shapes, notes };
+        Ok(Self(Arc::new(compiled)))
     }
 
-    /// Whether a body, in its DAG-JSON shape, is what the schema says.
+    /// What it says that nothing checks, with its place.
+    pub(crate) fn notes(&self) -> &[Fault] {
+        &self.0.notes
+    }
+
+    /// Whether a body is what the schema says. What comes back is the body with its numbers as the schema wants them,
+    /// where they differ: `1.0` becomes `1` where an integer is expected and `1` becomes `1.0` where any number is.
+    /// Only exact conversions are made.
     ///
     /// # Errors
     /// What does not fit, field by field, at most [`crate::limits::FIELD_PROBLEMS_MAX`] and never empty.
-    pub fn validate(&self, body: &Value) -> Result<(), Vec<FieldProblem>> {
-        if !self.0.shapes.can_check(body) {
-            let problem = "too deep to be checked against this schema".to_owned();
-            return Err(vec![FieldProblem { path: String::new(), problem }]);
+    pub fn fit(&self, body: &Node) -> Result<Option<Node>, Vec<FieldProblem>> {
+        let Compiled { validator, shapes, .. } = &*self.0;
+        let outline = Outline::of(body);
+        if !shapes.can_check(&outline) {
+            return Err(vec![FieldProblem::of_body("too deep to be checked against this schema")]);
         }
-        if self.0.validator.is_valid(body) {
-            return Ok(());
+        if !validator.is_valid(Instance::root(&outline)) {
+            return Err(self.problems(body));
         }
-        Err(field::problems(&self.0.validator, &self.0.shapes, body))
+        let corrections = shapes.corrections(&outline);
+        Ok((!corrections.is_empty()).then(|| outline.corrected(&corrections)))
     }
 
-    /// The body with its numbers as the schema wants them: `1.0` becomes `1` where an integer is expected and `1`
-    /// becomes `1.0` where any number is. Only exact conversions are made, and what fits no place stays.
-    pub fn normalise(&self, body: Value) -> Value {
-        self.0.shapes.normalise(body)
+    fn problems(&self, body: &Node) -> Vec<FieldProblem> {
+        let Compiled { prepared, teller, shapes, .. } = &*self.0;
+        match teller.get_or_init(|| options::<SerdeJson>().build(prepared).ok()) {
+            Some(teller) => field::problems(teller, shapes, &body.to_value()),
+            None => vec![FieldProblem::of_body("does not fit")],
+        }
+    }
+
+    /// Whether the field at this JSON Pointer (`/pages/0/scan`) is bytes or a link to them.
+    pub fn is_byte_field(&self, pointer: &str) -> bool {
+        let names: Vec<String> = pointer.split('/').skip(1).map(place::unescape).collect();
+        self.0.shapes.is_bytes(names.iter().map(|name| Step::Named(name)))
     }
 
     /// Paths of the fields that are bytes or a link to them (`/file`, `/pages/*/scan`), at most
@@ -145,6 +181,9 @@ fn read(text: &str) -> Result<Value, Fault> {
     if text.len() > SCHEMA_BYTES_MAX {
         return Err(fault(0, format!("larger than {SCHEMA_BYTES_MAX} bytes"), "say less in one schema"));
     }
+    if text.starts_with('\u{feff}') {
+        return Err(fault(0, "begins with a byte order mark".to_owned(), "save it as UTF-8 without one"));
+    }
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let offset = place::offset_of(text, error.line(), error.column());
         fault(offset, format!("not JSON: {}", plain(&error)), "a schema file is one JSON object")
@@ -163,6 +202,22 @@ fn plain(error: &serde_json::Error) -> String {
 
 /// The types of JSON Schema.
 const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "object", "array", "null"];
+
+/// Why a schema that is one by its form cannot be used.
+fn not_compiled(error: &jsonschema::ValidationError<'_>, places: &Places) -> Fault {
+    let pointer = error.instance_path().as_str();
+    let offset = places.offset(pointer);
+    if pointer.ends_with("/pattern") || pointer.contains("/patternProperties") {
+        return Fault {
+            offset,
+            what: format!("not a pattern that can be matched: {}", echo(&error.to_string())),
+            mend: "patterns match in linear time: no lookaround, no backreferences, no huge repetition"
+                .to_owned(),
+        };
+    }
+    let what = format!("not a JSON Schema: {}", echo(&error.to_string()));
+    Fault { offset, what, mend: "see https://json-schema.org/draft/2020-12".to_owned() }
+}
 
 fn against_meta_schema(source: &Value, places: &Places) -> Vec<Fault> {
     jsonschema::draft202012::meta::validator()
@@ -186,14 +241,20 @@ fn against_meta_schema(source: &Value, places: &Places) -> Vec<Fault> {
         .collect()
 }
 
-fn build(prepared: &Value) -> Result<Validator, jsonschema::ValidationError<'static>> {
-    jsonschema::options()
+/// How schemas are read, for a representation of bodies. The same for both, so that they agree.
+fn options<F: Json>() -> jsonschema::ValidationOptions<'static, Arc<dyn Retrieve>, F>
+where
+    dag::BytesOrLink: for<'i> Keyword<'i, F>,
+    dag::Link: for<'i> Keyword<'i, F>,
+{
+    jsonschema::options_for::<F>()
         .with_draft(Draft::Draft202012)
         .offline()
         .with_pattern_options(PatternOptions::regex())
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(false)
         .with_keyword(dag::BYTES, |_, _, _| Ok(Box::new(dag::BytesOrLink)))
         .with_keyword(dag::LINK, |_, _, _| Ok(Box::new(dag::Link)))
-        .build(prepared)
 }
 
 /// The same value with the keys of every object in order, whatever map serde_json was built with.
@@ -220,3 +281,6 @@ pub(crate) fn echo(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests;

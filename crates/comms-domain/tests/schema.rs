@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use comms_content::Node;
 use comms_domain::{Domain, Problems, Schema};
 use comms_msg::TypeName;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const CID: &str = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
@@ -21,10 +21,14 @@ fn compile(schema: &Value) -> Schema {
     try_compile(&schema.to_string()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+fn node(body: &Value) -> Node {
+    Node::from_value(body).unwrap_or_else(|error| panic!("{body}: {error}"))
+}
+
 /// Path and problem, joined, of everything that does not fit.
 fn check(schema: &Schema, body: &Value) -> Vec<String> {
-    match schema.validate(body) {
-        Ok(()) => Vec::new(),
+    match schema.fit(&node(body)) {
+        Ok(_) => Vec::new(),
         Err(problems) => problems.iter().map(|p| format!("{}  {}", p.path, p.problem)).collect(),
     }
 }
@@ -68,23 +72,13 @@ fn what_does_not_fit_is_said_by_field() {
 #[test]
 fn bytes_and_links_are_told_apart() {
     let schema = compile(&json!({"properties": {"b": {"$ref": "comms:bytes"}, "l": {"$ref": "comms:link"}}}));
-    let fits = |body: Value| schema.validate(&body).is_ok();
+    let fits = |body: Value| schema.fit(&node(&body)).is_ok();
     assert!(fits(json!({"b": {"/": {"bytes": ""}}})));
     assert!(fits(json!({"b": {"/": {"bytes": "AQ"}}})));
     assert!(fits(json!({"b": {"/": CID}, "l": {"/": CID}})));
-    for wrong in [
-        json!({"b": {"/": {"bytes": "A"}}}),
-        json!({"b": {"/": {"bytes": "AQ=="}}}),
-        json!({"b": {"/": {"bytes": "A_"}}}),
-        json!({"b": {"/": {"bytes": "AQ", "x": 1}}}),
-        json!({"b": {"/": CID, "x": 1}}),
-        json!({"b": {"/": "bafy"}}),
-        json!({"b": "AQ"}),
-        json!({"b": CID}),
-        json!({"b": null}),
-        json!({"l": {"/": {"bytes": "AQ"}}}),
-        json!({"l": {"/": 3}}),
-    ] {
+    for wrong in
+        [json!({"b": "AQ"}), json!({"b": CID}), json!({"b": null}), json!({"l": {"/": {"bytes": "AQ"}}})]
+    {
         assert!(!fits(wrong.clone()), "{wrong}");
     }
 }
@@ -177,7 +171,10 @@ fn the_schema_decides_integer_or_float() {
         },
         "additionalProperties": {"type": "number"}
     }));
-    let normal = |body: Value| schema.normalise(body);
+    let normal = |body: Value| {
+        let body = node(&body);
+        schema.fit(&body).unwrap().unwrap_or(body).to_value()
+    };
     assert_eq!(
         normal(
             json!({"i": 1.0, "f": 1, "either": 1, "both": 2.0, "maybe": 3, "listed": 1.0, "alternative": 5.0})
@@ -188,7 +185,7 @@ fn the_schema_decides_integer_or_float() {
     assert_eq!(normal(json!({"deep": {"deep": {"i": -2.0}}})), json!({"deep": {"deep": {"i": -2}}}));
     assert_eq!(normal(json!({"other": 7, "maybe": null})), json!({"other": 7.0, "maybe": null}));
     // Only what is exactly the same number is changed.
-    assert_eq!(normal(json!({"i": 1.5})), json!({"i": 1.5}));
+    assert_eq!(check(&schema, &json!({"i": 1.5})), ["/i  is a number, a whole number is expected"]);
     assert_eq!(normal(json!({"f": 9_007_199_254_740_993_u64})), json!({"f": 9_007_199_254_740_993_u64}));
     assert_eq!(normal(json!({"i": 1e30})), json!({"i": 1e30}));
     assert_eq!(normal(json!({"i": -9.223_372_036_854_776e18})), json!({"i": i64::MIN}));
@@ -232,8 +229,13 @@ fn faults_of_a_schema_file_have_a_place_and_a_mend() {
         ("{\"properties\": {\"a\": {\n\"$id\": \"x\"}}}", 2, "$id inside", "leave it out"),
         ("{\n\"$dynamicRef\": \"#x\"}", 2, "$dynamicRef is not supported", "$ref"),
         ("{\n\"type\": \"object\",\n\"type\": \"string\"}", 3, "twice", "keep one"),
-        ("{\n\"pattern\": \"(\"}", 2, "not a JSON Schema", "2020-12"),
-        ("{\n\"pattern\": \"(?=a)b\"}", 2, "not a JSON Schema", "2020-12"),
+        ("{\n\"pattern\": \"(\"}", 2, "not a pattern", "linear time"),
+        ("{\n\"pattern\": \"(?=a)b\"}", 2, "not a pattern", "no lookaround"),
+        ("{\n\"pattern\": \"(a)\\\\1\"}", 2, "not a pattern", "no backreferences"),
+        ("{\n\"pattern\": \"(a{1000}){1000}\"}", 2, "not a pattern", "huge repetition"),
+        ("{\n\"patternProperties\": {\n\"(?<!a)b\": true}}", 3, "not a pattern", "no lookaround"),
+        ("\u{feff}{\"type\": \"object\"}", 1, "byte order mark", "UTF-8 without"),
+        ("{\"properties\": {\"a\": {\n\"maximum\": 18446744073709551616}}}", 2, "rounded", "whole numbers"),
         ("{\"$ref\": \"#\"}", 1, "refers to itself", "properties or items"),
         (
             "{\"$defs\": {\n\"A\": {\"allOf\": [{\"$ref\": \"#/$defs/B\"}]},\n\"B\": {\"not\": {\"$ref\": \"#/$defs/A\"}}}}",
@@ -280,15 +282,15 @@ fn references_within_the_file_work() {
 fn answers_are_bounded() {
     let schema = compile(&json!({"properties": {"a": {"enum": vec!["long"; 1]}}}));
     let many: serde_json::Map<String, Value> = (0..1000).map(|i| (format!("x{i}"), json!(1))).collect();
-    let problems = schema.validate(&Value::Object(many)).unwrap_err();
+    let problems = schema.fit(&node(&Value::Object(many))).unwrap_err();
     assert_eq!(problems.len(), 32);
     assert_eq!(problems[31].problem, "more does not fit");
     let long = json!({"k".repeat(100_000): 1, "a": "v".repeat(100_000)});
     let size: usize =
-        schema.validate(&long).unwrap_err().iter().map(|p| p.path.len() + p.problem.len()).sum();
+        schema.fit(&node(&long)).unwrap_err().iter().map(|p| p.path.len() + p.problem.len()).sum();
     assert!(size < 1000, "{size}");
     let items = compile(&json!({"items": {"type": "integer"}}));
-    assert_eq!(items.validate(&json!(vec!["x"; 5000])).unwrap_err().len(), 32);
+    assert_eq!(items.fit(&node(&json!(vec!["x"; 5000]))).unwrap_err().len(), 32);
 }
 
 #[test]
@@ -341,57 +343,4 @@ fn a_body_that_would_be_checked_for_ever_is_refused() {
             |body, level| if level % 2 == 0 { json!({"a": body}) } else { json!({"b": body}) },
         );
     assert_eq!(check(&apart, &nested), [""; 0]);
-}
-
-fn any_json() -> impl Strategy<Value = Value> {
-    let key = prop::sample::select(vec![
-        "type",
-        "properties",
-        "items",
-        "anyOf",
-        "allOf",
-        "$ref",
-        "$defs",
-        "a",
-        "/",
-        "bytes",
-        "required",
-        "enum",
-        "additionalProperties",
-        "not",
-        "prefixItems",
-        "if",
-        "then",
-        "$anchor",
-        "const",
-    ]);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        prop::sample::select(vec!["object", "#", "#/$defs/a", "comms:bytes", "integer", "a", CID])
-            .prop_map(Value::from),
-    ];
-    leaf.prop_recursive(5, 48, 5, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..5)
-                .prop_map(|members| Value::Object(members.into_iter().collect())),
-        ]
-    })
-}
-
-proptest! {
-    #[test]
-    fn any_schema_is_answered_and_any_body_checked(schema in any_json(), body in any_json()) {
-        if let Ok(schema) = try_compile(&schema.to_string()) {
-            let valid = schema.validate(&body);
-            prop_assert!(valid.is_ok() || !valid.as_ref().unwrap_err().is_empty());
-            let normal = schema.normalise(body.clone());
-            prop_assert_eq!(schema.normalise(normal.clone()), normal.clone());
-            prop_assert_eq!(schema.validate(&normal).is_ok(), valid.is_ok());
-            let _ = schema.byte_fields();
-        }
-    }
 }

@@ -125,14 +125,15 @@ pub struct SealKey(Box<str>);
 impl SealKey {
     /// Takes 1 to 256 bytes of text without control characters.
     pub fn new(text: &str) -> Result<SealKey> {
-        let fits = (1..=SEAL_KEY_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-        fits.then(|| SealKey(text.into())).ok_or_else(|| {
-            Error::invalid(text, "the name of a sealing key: 1 to 256 bytes without control characters")
-        })
+        SealKey::fits(text)?;
+        Ok(SealKey(text.into()))
     }
 
-    fn parse_text(text: &str) -> Result<SealKey> {
-        SealKey::new(text)
+    fn fits(text: &str) -> Result<()> {
+        if (1..=SEAL_KEY_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control) {
+            return Ok(());
+        }
+        Err(Error::invalid(text, "the name of a sealing key: 1 to 256 bytes without control characters"))
     }
 }
 

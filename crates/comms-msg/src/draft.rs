@@ -8,6 +8,7 @@ use crate::content::{Body, Command, DomainContent, Event, Kind, Query};
 use crate::error::{at, content_error};
 use crate::limits::MSG_BYTES_MAX;
 use crate::msg::{check_depth, decode, encode};
+use crate::view::{check_history, no_entity, no_owner};
 use crate::{
     EntityId, Error, Form, Hop, Metadata, Msg, MsgId, Owner, Result, ServiceName, Timestamp, TypeName,
     UserPairs,
@@ -171,14 +172,14 @@ impl Draft {
             Form::Cbor if payload.len() > MSG_BYTES_MAX => {
                 Err(Error::too_large(payload.len(), MSG_BYTES_MAX, "bytes"))
             }
-            Form::Cbor => decode::whole(payload, decode::Leniency::Draft),
+            Form::Cbor => decode::whole(payload, decode::Leniency::Draft).map(Draft::from),
             Form::Json => Draft::from_node(&Form::Json.read(payload)?),
         }
     }
 
     /// Reads a node of data.
     pub fn from_node(node: &Node) -> Result<Draft> {
-        decode::whole(node.as_bytes(), decode::Leniency::Draft)
+        decode::whole(node.as_bytes(), decode::Leniency::Draft).map(Draft::from)
     }
 
     /// As much of the canonical DAG-CBOR as there is.
@@ -258,27 +259,6 @@ impl Draft {
             hop: msg.hop,
         }
     }
-
-    /// The message, if nothing is missing that must be there.
-    pub(crate) fn into_msg(self) -> Result<Msg> {
-        let given = self.metadata;
-        let metadata = Metadata {
-            owner: given.owner.ok_or_else(no_owner)?,
-            time: given.time.ok_or_else(|| Error::missing("/metadata/time", "the time it was made"))?,
-            sender: given.sender,
-            correlation: given.correlation.ok_or_else(|| {
-                Error::missing("/metadata/correlation", "the id of the conversation, its own id at the root")
-            })?,
-            causation: given.causation,
-            user: given.user,
-        };
-        let content = match self.content {
-            Some(content) => Some(at("/content", content.into_content())?),
-            None => None,
-        };
-        let id = self.id.ok_or_else(|| Error::missing("/id", "a UUID"))?;
-        Ok(Msg { id, metadata, content, hop: self.hop })
-    }
 }
 
 impl DraftContent {
@@ -302,19 +282,6 @@ impl DraftContent {
             entity,
             previous,
         }
-    }
-
-    fn into_content(self) -> Result<DomainContent> {
-        let (kind, type_name) = self.what.ok_or_else(|| Error::Missing {
-            at: String::new(),
-            expected: "one of command, query, event".to_owned(),
-        })?;
-        let version = self.version.ok_or_else(|| Error::missing("/v", "the version of the schema"))?;
-        let body = self.body.ok_or_else(|| Error::Missing {
-            at: String::new(),
-            expected: "one of body, link, sealed".to_owned(),
-        })?;
-        build(kind, type_name, version, body, self.entity, self.previous)
     }
 }
 
@@ -364,19 +331,12 @@ fn build(
     entity: Option<EntityId>,
     previous: Option<Cid>,
 ) -> Result<DomainContent> {
-    if kind != Kind::Event {
-        let stray = [("/entity", entity.is_some()), ("/previous", previous.is_some())];
-        if let Some((at, _)) = stray.iter().find(|(_, there)| *there) {
-            return Err(Error::UnknownKey { at: (*at).to_owned(), expected: "it in events only".to_owned() });
-        }
-    }
+    check_history(kind, entity.is_some(), previous.is_some())?;
     Ok(match kind {
         Kind::Command => DomainContent::Command(Command { type_name, version, body }),
         Kind::Query => DomainContent::Query(Query { type_name, version, body }),
         Kind::Event => {
-            let entity = entity.ok_or_else(|| {
-                Error::missing("/entity", "the id of the entity whose history the event belongs to")
-            })?;
+            let entity = entity.ok_or_else(no_entity)?;
             DomainContent::Event(Event { type_name, version, entity, previous, body })
         }
     })
@@ -384,8 +344,4 @@ fn build(
 
 fn empty_body() -> Node {
     Node::from_cbor(Bytes::from_static(&[0xa0])).expect("an empty map is a node")
-}
-
-fn no_owner() -> Error {
-    Error::missing("/metadata/owner", "the id of the person or agent who answers for the message")
 }

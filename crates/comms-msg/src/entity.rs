@@ -12,14 +12,14 @@ pub struct EntityId(Box<str>);
 impl EntityId {
     /// Takes `[A-Za-z0-9_=-]{1,128}`.
     pub fn new(text: &str) -> Result<EntityId> {
-        let fits = (1..=ENTITY_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'=' | b'-'));
-        fits.then(|| EntityId(text.into()))
-            .ok_or_else(|| Error::invalid(text, "an entity id: 1 to 128 of A-Z a-z 0-9 _ = -"))
+        EntityId::fits(text)?;
+        Ok(EntityId(text.into()))
     }
 
-    fn parse_text(text: &str) -> Result<EntityId> {
-        EntityId::new(text)
+    fn fits(text: &str) -> Result<()> {
+        let fits = (1..=ENTITY_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'=' | b'-'));
+        if fits { Ok(()) } else { Err(Error::invalid(text, "an entity id: 1 to 128 of A-Z a-z 0-9 _ = -")) }
     }
 }
 

@@ -147,10 +147,15 @@ impl Error {
 pub(crate) fn content_error(error: comms_content::Error) -> Error {
     use comms_content::Error as Content;
     use comms_content::cbor::Problem;
+    use comms_content::json;
     match error {
         // Where a value is of the wrong kind, the place says more than an offset, which JSON does not even have.
         Content::Cbor { problem: Problem::Unexpected { wanted, found }, .. } => {
             Error::malformed(found.to_string(), wanted.to_string())
+        }
+        Content::Cbor { problem: Problem::KeyReserved, .. }
+        | Content::Json { problem: json::Problem::KeyReserved, .. } => {
+            Error::malformed(error.to_string(), "{\"/\": CID} or {\"/\": {\"bytes\": base64}} alone")
         }
         Content::Cbor { .. } => Error::malformed(error.to_string(), "canonical DAG-CBOR"),
         Content::Json { .. } => Error::malformed(error.to_string(), "DAG-JSON"),

@@ -21,12 +21,28 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of a payload, told by its first byte: no canonical CBOR map or array begins like JSON.
+    /// The form of a payload, told by its first byte: no canonical CBOR map or array begins like JSON, nor like a byte
+    /// order mark.
     ///
     /// Nothing at all counts as JSON, so that the answer is readable to whoever typed it.
     pub fn of(payload: &[u8]) -> Form {
         match payload.first() {
-            None | Some(b'{' | b'[' | b' ' | b'\t' | b'\n' | b'\r') => Form::Json,
+            None
+            | Some(
+                b'{'
+                | b'['
+                | b' '
+                | b'\t'
+                | b'\n'
+                | b'\r'
+                | b'"'
+                | b'-'
+                | b'0'..=b'9'
+                | b't'
+                | b'f'
+                | b'n'
+                | 0xef,
+            ) => Form::Json,
             Some(_) => Form::Cbor,
         }
     }

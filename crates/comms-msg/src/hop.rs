@@ -37,13 +37,15 @@ pub struct HopText(Box<str>);
 impl HopText {
     /// Takes 1 to 512 bytes of text without control characters.
     pub fn new(text: &str) -> Result<HopText> {
-        let fits = (1..=HOP_TEXT_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-        fits.then(|| HopText(text.into()))
-            .ok_or_else(|| Error::invalid(text, "1 to 512 bytes without control characters"))
+        HopText::fits(text)?;
+        Ok(HopText(text.into()))
     }
 
-    fn parse_text(text: &str) -> Result<HopText> {
-        HopText::new(text)
+    fn fits(text: &str) -> Result<()> {
+        if (1..=HOP_TEXT_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control) {
+            return Ok(());
+        }
+        Err(Error::invalid(text, "1 to 512 bytes without control characters"))
     }
 }
 

@@ -9,7 +9,7 @@ use comms_content::{Cid, Node};
 
 use crate::error::{at, content_error};
 use crate::limits::MSG_BYTES_MAX;
-use crate::{Body, DomainContent, Draft, Error, Form, Hop, Metadata, MsgId, Result};
+use crate::{Body, DomainContent, Draft, Error, Form, Hop, Metadata, MsgId, Result, View};
 
 /// A message: an IPLD node of id, metadata and content, with `hop` beside it.
 ///
@@ -55,7 +55,7 @@ impl Msg {
         if bytes.len() > MSG_BYTES_MAX {
             return Err(Error::too_large(bytes.len(), MSG_BYTES_MAX, "bytes"));
         }
-        decode::whole(bytes, decode::Leniency::Strict)?.into_msg()
+        View::whole(decode::whole(bytes, decode::Leniency::Strict)?).map(Msg::from)
     }
 
     /// Like [`Msg::from_cbor`], for bytes that are not shared: copies them once.
@@ -96,6 +96,23 @@ impl Msg {
         Cid::dag_cbor(&out)
     }
 
+    /// [`Msg::to_cbor`] and [`Msg::cid`] of one encoding: what is stored, and what it is called.
+    pub fn encoded(&self) -> Encoded {
+        let mut bytes = Vec::with_capacity(encode::size_hint(self));
+        let hop = encode::Parts::of(self).write(&mut bytes);
+        let cid = if hop.is_empty() {
+            Cid::dag_cbor(&bytes)
+        } else {
+            let mut hashed = Vec::with_capacity(bytes.len());
+            hashed.extend_from_slice(&bytes[..hop.start]);
+            hashed.extend_from_slice(&bytes[hop.end..]);
+            // The head of a map of a few pairs is one byte, which counts them.
+            hashed[0] -= 1;
+            Cid::dag_cbor(&hashed)
+        };
+        Encoded { bytes: bytes.into(), cid }
+    }
+
     /// Everything the message links to, each once: links in its body, or its linked or sealed body. Not the
     /// event before it, which is a message and not content.
     pub fn links(&self) -> Vec<Cid> {
@@ -106,6 +123,15 @@ impl Msg {
             None => Vec::new(),
         }
     }
+}
+
+/// A message as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The canonical DAG-CBOR, with `hop`.
+    pub bytes: Bytes,
+    /// The CID of the message, which does not cover `hop`.
+    pub cid: Cid,
 }
 
 impl From<Msg> for Draft {

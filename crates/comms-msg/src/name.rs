@@ -17,13 +17,15 @@ pub struct DomainName(Arc<str>);
 impl DomainName {
     /// Takes `[a-z][a-z0-9_-]{0,62}`.
     pub fn new(text: &str) -> Result<DomainName> {
-        is_lower_token(text)
-            .then(|| DomainName(text.into()))
-            .ok_or_else(|| Error::invalid(text, format!("a domain name: {LOWER_RULE}")))
+        DomainName::fits(text)?;
+        Ok(DomainName(text.into()))
     }
 
-    fn parse_text(text: &str) -> Result<DomainName> {
-        DomainName::new(text)
+    fn fits(text: &str) -> Result<()> {
+        if is_lower_token(text) {
+            return Ok(());
+        }
+        Err(Error::invalid(text, format!("a domain name: {LOWER_RULE}")))
     }
 }
 
@@ -45,12 +47,18 @@ impl ServiceName {
     ///
     /// `dev` and `operator` are names too; that a definition must not define them is checked there.
     pub fn new(text: &str) -> Result<ServiceName> {
+        ServiceName::fits(text)?;
+        Ok(ServiceName(text.into()))
+    }
+
+    fn fits(text: &str) -> Result<()> {
         if text == ServiceName::NODE {
             return Err(Error::invalid(text, "a service name other than that of the node itself"));
         }
-        is_lower_token(text)
-            .then(|| ServiceName(text.into()))
-            .ok_or_else(|| Error::invalid(text, format!("a service name: {LOWER_RULE}")))
+        if is_lower_token(text) {
+            return Ok(());
+        }
+        Err(Error::invalid(text, format!("a service name: {LOWER_RULE}")))
     }
 
     /// The built-in user `dev`.
@@ -67,10 +75,6 @@ impl ServiceName {
     pub fn is_built_in(&self) -> bool {
         matches!(self.as_str(), ServiceName::DEV | ServiceName::OPERATOR)
     }
-
-    fn parse_text(text: &str) -> Result<ServiceName> {
-        ServiceName::new(text)
-    }
 }
 
 text_type!(ServiceName, "a service name");
@@ -82,14 +86,14 @@ pub struct DeliverToken(Arc<str>);
 impl DeliverToken {
     /// Takes `[A-Za-z0-9_-]{1,128}`.
     pub fn new(text: &str) -> Result<DeliverToken> {
-        let fits = (1..=DELIVER_TOKEN_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        fits.then(|| DeliverToken(text.into()))
-            .ok_or_else(|| Error::invalid(text, "a delivery token: 1 to 128 of A-Z a-z 0-9 _ -"))
+        DeliverToken::fits(text)?;
+        Ok(DeliverToken(text.into()))
     }
 
-    fn parse_text(text: &str) -> Result<DeliverToken> {
-        DeliverToken::new(text)
+    fn fits(text: &str) -> Result<()> {
+        let fits = (1..=DELIVER_TOKEN_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if fits { Ok(()) } else { Err(Error::invalid(text, "a delivery token: 1 to 128 of A-Z a-z 0-9 _ -")) }
     }
 }
 

@@ -12,13 +12,15 @@ pub struct Owner(Box<str>);
 impl Owner {
     /// Takes 1 to 128 bytes of text without control characters.
     pub fn new(text: &str) -> Result<Owner> {
-        let fits = (1..=OWNER_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-        fits.then(|| Owner(text.into()))
-            .ok_or_else(|| Error::invalid(text, "an owner: 1 to 128 bytes without control characters"))
+        Owner::fits(text)?;
+        Ok(Owner(text.into()))
     }
 
-    fn parse_text(text: &str) -> Result<Owner> {
-        Owner::new(text)
+    fn fits(text: &str) -> Result<()> {
+        if (1..=OWNER_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control) {
+            return Ok(());
+        }
+        Err(Error::invalid(text, "an owner: 1 to 128 bytes without control characters"))
     }
 }
 

@@ -46,6 +46,15 @@ macro_rules! text_form {
     };
 }
 
+/// A text with a rule that can be asked of a text that is not kept.
+pub(crate) trait Ruled: Sized {
+    /// Whether the text keeps the rule.
+    fn check(text: &str) -> crate::Result<()>;
+
+    /// Keeps a text that [`Ruled::check`] has let pass.
+    fn ruled(text: &str) -> Self;
+}
+
 /// Adds to [`text_form`] what a type that *is* a shared text can give: `as_str`, `Display`, `Debug`.
 macro_rules! text_type {
     ($name:ident, $expecting:literal) => {
@@ -89,6 +98,23 @@ macro_rules! text_type {
         impl PartialEq<&str> for $name {
             fn eq(&self, other: &&str) -> bool {
                 self.as_str() == *other
+            }
+        }
+
+        impl $name {
+            fn parse_text(text: &str) -> $crate::Result<Self> {
+                <$name>::new(text)
+            }
+        }
+
+        impl $crate::text::Ruled for $name {
+            fn check(text: &str) -> $crate::Result<()> {
+                <$name>::fits(text)
+            }
+
+            fn ruled(text: &str) -> Self {
+                debug_assert!(<$name>::fits(text).is_ok());
+                $name(text.into())
             }
         }
 

@@ -14,8 +14,13 @@ pub struct TypeName(Arc<str>);
 impl TypeName {
     /// Takes `context.Type`: context `[a-z][a-z0-9_-]{0,62}`, type `[A-Z][A-Za-z0-9]{0,62}`.
     pub fn new(text: &str) -> Result<TypeName> {
+        TypeName::fits(text)?;
+        Ok(TypeName(text.into()))
+    }
+
+    fn fits(text: &str) -> Result<()> {
         let fits = text.split_once('.').is_some_and(|(context, name)| fits(context, name));
-        fits.then(|| TypeName(text.into())).ok_or_else(|| refused(text))
+        if fits { Ok(()) } else { Err(refused(text)) }
     }
 
     /// Joins a context and a type.
@@ -39,10 +44,6 @@ impl TypeName {
 
     fn parts(&self) -> (&str, &str) {
         self.0.split_once('.').expect("the constructor found exactly one dot")
-    }
-
-    fn parse_text(text: &str) -> Result<TypeName> {
-        TypeName::new(text)
     }
 }
 

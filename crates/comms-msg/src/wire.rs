@@ -8,7 +8,7 @@ use crate::error::{at, content_error};
 use crate::form::Form;
 use crate::limits::{FRAME_BYTES_MAX, FRAME_MSGS_MAX, MSG_BYTES_MAX};
 use crate::msg::decode;
-use crate::{Error, Msg, Result};
+use crate::{Error, Msg, Result, View};
 
 /// Reads a payload: one CBOR map or JSON object, or an array of up to [`FRAME_MSGS_MAX`] of them in at
 /// most [`FRAME_BYTES_MAX`].
@@ -17,7 +17,12 @@ use crate::{Error, Msg, Result};
 /// hide those after it, as far as its end can be found.
 pub fn read(payload: &Bytes) -> Result<Msgs> {
     let items = split_items(payload)?;
-    Ok(Msgs { rest: items.bytes, remaining: items.count, index: items.is_frame.then_some(0) })
+    Ok(Msgs {
+        rest: items.bytes,
+        current: Bytes::new(),
+        remaining: items.count,
+        index: items.is_frame.then_some(0),
+    })
 }
 
 /// Splits a payload into its messages or drafts, each as canonical DAG-CBOR, without reading them. More than
@@ -85,23 +90,36 @@ fn split_items(payload: &Bytes) -> Result<Items> {
 #[derive(Clone, Debug)]
 pub struct Msgs {
     rest: Bytes,
+    /// The bytes from the message on that was read last.
+    current: Bytes,
     remaining: usize,
     /// Which message of a frame is next.
     index: Option<usize>,
 }
 
-impl Iterator for Msgs {
-    type Item = Result<Msg>;
-
-    fn next(&mut self) -> Option<Result<Msg>> {
+impl Msgs {
+    /// The next message where it stands, checked like any other: for whoever may let it by.
+    pub fn next_view(&mut self) -> Option<Result<View<'_>>> {
         self.remaining = self.remaining.checked_sub(1)?;
-        let read = match decode::first(&self.rest) {
+        let index = self.index;
+        if let Some(index) = &mut self.index {
+            *index += 1;
+        }
+        self.current = self.rest.clone();
+        let read = match decode::first(&self.current) {
             Ok((draft, length)) => {
                 self.rest.advance(length);
-                draft.into_msg()
+                View::whole(draft)
             }
             Err(error) => {
-                self.skip_refused();
+                // To the message after it, or to the end if the bytes are not even DAG-CBOR.
+                match Reader::new(&self.current).item() {
+                    Ok(refused) => self.rest.advance(refused.len()),
+                    Err(_) => {
+                        self.remaining = 0;
+                        self.rest.clear();
+                    }
+                }
                 Err(error)
             }
         };
@@ -112,32 +130,22 @@ impl Iterator for Msgs {
             )),
             read => read,
         };
-        match &mut self.index {
-            None => Some(read),
-            Some(index) => {
-                let read = read.map_err(|error| error.within(&format!("/{index}")));
-                *index += 1;
-                Some(read)
-            }
-        }
+        Some(match index {
+            None => read,
+            Some(index) => read.map_err(|error| error.within(&format!("/{index}"))),
+        })
+    }
+}
+
+impl Iterator for Msgs {
+    type Item = Result<Msg>;
+
+    fn next(&mut self) -> Option<Result<Msg>> {
+        self.next_view().map(|view| view.map(Msg::from))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.remaining.min(1), Some(self.remaining))
-    }
-}
-
-impl Msgs {
-    /// Goes to the message after a refused one, or to the end if the bytes are not even DAG-CBOR.
-    fn skip_refused(&mut self) {
-        let end = Reader::new(&self.rest).item().map(<[u8]>::len);
-        match end {
-            Ok(length) => self.rest.advance(length),
-            Err(_) => {
-                self.remaining = 0;
-                self.rest.clear();
-            }
-        }
     }
 }
 

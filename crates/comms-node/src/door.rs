@@ -15,6 +15,7 @@ mod complete;
 mod ending;
 mod event;
 mod hello;
+mod offload;
 mod outcome;
 mod request;
 mod transport;

@@ -2,7 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use comms::{EntityId, MsgId, Node, Owner, ServiceName, Timestamp};
+use comms_domain::Domain;
 use comms_msg::{Body, Command, DomainContent, Event, Form, Hop, Metadata, Msg, Query, Reply, UserPairs};
 use serde::{Deserialize, Serialize};
 
@@ -195,7 +197,24 @@ impl Sizes {
     }
 }
 
+/// The domain, as the node reads it.
+pub(super) fn domain() -> Result<Domain, comms_domain::Problems> {
+    let schemas = TYPES.map(|name| (format!("bench/{name}.json"), SCHEMA.to_owned())).into();
+    Domain::parse("domain.toml", DEFINITION, &schemas)
+}
+
+/// A durable command as the library sends it.
+pub(super) fn kept(number: u64) -> Result<Bytes, comms_msg::Error> {
+    let body = body(&Keep::new(number));
+    let content = Command { type_name: "bench.Keep".parse()?, version: 1, body };
+    msg(DomainContent::Command(content), Hop::default())?.to_wire()
+}
+
 fn size(content: DomainContent, hop: Hop) -> Result<usize, comms_msg::Error> {
+    Ok(msg(content, hop)?.to_wire()?.len())
+}
+
+fn msg(content: DomainContent, hop: Hop) -> Result<Msg, comms_msg::Error> {
     let metadata = Metadata {
         owner: Owner::new(OWNER)?,
         time: Timestamp::from_unix_ms(now_ms()),
@@ -204,7 +223,7 @@ fn size(content: DomainContent, hop: Hop) -> Result<usize, comms_msg::Error> {
         causation: None,
         user: UserPairs::new(PAIRS)?,
     };
-    Ok(Msg { id: fresh_id(), metadata, content: Some(content), hop }.to_wire()?.len())
+    Ok(Msg { id: fresh_id(), metadata, content: Some(content), hop })
 }
 
 fn body(message: &impl Serialize) -> Body {
@@ -227,8 +246,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_one() {
-        let schemas = TYPES.map(|name| (format!("bench/{name}.json"), SCHEMA.to_owned())).into();
-        comms_domain::Domain::parse("domain.toml", DEFINITION, &schemas).unwrap();
+        domain().unwrap();
     }
 
     #[test]

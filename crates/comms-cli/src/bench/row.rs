@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::append::Append;
+use super::check::Check;
 use super::command::Commands;
 use super::contest::Plan;
 use super::direct::Direct;
@@ -26,6 +27,8 @@ const EVENTS: usize = 2048;
 pub(crate) enum RowName {
     /// Direct commands, as many as go through.
     Direct,
+    /// What a door does with a command before it is written.
+    Check,
     /// Queries, one at a time.
     Query,
     /// Queries, 256 at a time.
@@ -61,6 +64,7 @@ impl RowName {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Check => "check",
             Self::Query => "query",
             Self::Query256 => "query_256",
             Self::CommandOne => "command_one",
@@ -81,6 +85,7 @@ impl RowName {
     pub(super) async fn measure(self, plan: Plan, grounds: &mut Grounds) -> Result<Vec<Bench>, Failure> {
         match self {
             Self::Direct => plan.run(self, Direct::prepare(grounds).await?).await,
+            Self::Check => plan.run(self, Check::prepare()?).await,
             Self::Query => plan.run(self, Queries::prepare(grounds, 1).await?).await,
             Self::Query256 => plan.run(self, Queries::prepare(grounds, QUERIES).await?).await,
             Self::CommandOne => plan.run(self, Commands::prepare(grounds, 1).await?).await,

@@ -3,12 +3,14 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// `comms domain check`: one line per problem, then one that counts.
+/// `comms domain check`: one line per problem or note, then one that counts the problems.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DomainCheck {
     /// Something that is wrong.
     Problem(Mistake),
+    /// Something that is right and does not do what it seems to.
+    Note(Mistake),
     /// The end.
     Checked(Checked),
 }

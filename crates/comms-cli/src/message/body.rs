@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use comms::{Comms, Node, Source, TypeName};
-use comms_domain::Domain;
 use comms_domain::limits::THRESHOLD_BYTES_DEFAULT;
+use comms_domain::{Domain, Schema};
 use ipld_core::ipld::Ipld;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -55,15 +55,11 @@ impl Assembly<'_> {
     async fn fields(&mut self, fields: &Fields, above: &str) -> Result<Ipld, Failure> {
         let mut map = BTreeMap::new();
         for (name, field) in &fields.0 {
-            let path = format!("{above}/{name}");
+            let path = format!("{above}/{}", name.replace('~', "~0").replace('/', "~1"));
             let value = match field {
                 Field::Below(below) => Box::pin(self.fields(below, &path)).await?,
                 Field::Value(From::Text(text)) => Ipld::String(text.clone()),
-                Field::Value(From::Json(value)) => Node::from_value(value)
-                    .map_err(|error| {
-                        Failure::usage(format!("{name} cannot be in a message")).because(&error)
-                    })?
-                    .to_ipld(),
+                Field::Value(From::Json(value)) => value.to_ipld(),
                 Field::Value(From::File(file)) => {
                     let reader =
                         tokio::fs::File::open(file).await.map_err(|error| unreadable(file, &error))?;
@@ -121,25 +117,25 @@ fn text(bytes: Vec<u8>, is_whole: bool, file: &Path, path: &str) -> Result<Ipld,
 struct Terms {
     /// More bytes than this leave the message.
     threshold: u64,
-    /// The fields that are bytes, if there is a schema.
-    bytes: Option<Vec<String>>,
+    /// What says which fields are bytes, if there is a schema.
+    schema: Option<Schema>,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { threshold: THRESHOLD_BYTES_DEFAULT, bytes: None }
+        Self { threshold: THRESHOLD_BYTES_DEFAULT, schema: None }
     }
 }
 
 impl Terms {
     fn of(type_name: &TypeName, domain: &Domain) -> Self {
         let schema = domain.spec(type_name).and_then(comms_domain::Spec::schema);
-        Self { threshold: domain.content.threshold, bytes: schema.map(comms_domain::Schema::byte_fields) }
+        Self { threshold: domain.content.threshold, schema: schema.cloned() }
     }
 
     /// Whether the schema calls the field something else than bytes.
     fn is_text(&self, path: &str) -> bool {
-        self.bytes.as_ref().is_some_and(|bytes| !bytes.iter().any(|field| field == path))
+        self.schema.as_ref().is_some_and(|schema| !schema.is_byte_field(path))
     }
 }
 
@@ -150,9 +146,22 @@ mod tests {
     #[test]
     fn without_a_schema_files_are_bytes_and_with_one_what_it_says() {
         assert!(!Terms::default().is_text("/file"));
-        let terms = Terms { bytes: Some(vec!["/file".into()]), ..Terms::default() };
-        assert!(!terms.is_text("/file"));
-        assert!(terms.is_text("/title"));
+        let schema = r#"{"properties": {
+            "title": {"type": "string"}, "file": {"$ref": "comms:bytes"}, "a/b": {"$ref": "comms:bytes"},
+            "pages": {"items": {"properties": {"scan": {"$ref": "comms:bytes"}}}}}}"#;
+        let files = [("c/T.json".to_owned(), schema.to_owned())].into();
+        let domain = Domain::parse("domain.toml", "name = 'a'\n[query.'c.T']", &files).unwrap();
+        let terms = Terms::of(&"c.T".parse().unwrap(), &domain);
+        for (path, is_text) in [
+            ("/file", false),
+            ("/a~1b", false),
+            ("/pages/0/scan", false),
+            ("/pages/0/name", true),
+            ("/title", true),
+            ("/other", true),
+        ] {
+            assert_eq!(terms.is_text(path), is_text, "{path}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::binary::{comms, objects};
 use crate::shapes::assert_fits;
 
 /// The rows of messages: those of 1 GiB measure the disk for minutes.
-const ROWS: [&str; 7] =
-    ["direct", "query", "query_256", "command_one", "command_many", "append_one", "append_many"];
+const ROWS: [&str; 8] =
+    ["direct", "check", "query", "query_256", "command_one", "command_many", "append_one", "append_many"];
 
 #[test]
 fn every_row_is_measured_beside_its_peers() {

@@ -36,6 +36,27 @@ fn a_mistake_is_named_with_its_place_and_its_mend() {
 }
 
 #[test]
+fn what_a_schema_says_in_vain_is_noted_and_what_is_wrong_in_it_is_refused() {
+    let (_place, folder) = library();
+    let path = folder.join("schemas/documents/FindDocuments.json");
+    fs::write(&path, "{\"properties\": {\n\"words\": {\"type\": \"string\", \"default\": \"\"}}}").unwrap();
+    let out = comms(&folder, &["domain", "check"]).done();
+    let place = "schemas/documents/FindDocuments.json:2:29  default is not filled in";
+    assert!(out.starts_with(place) && out.contains("\nok\t"), "{out}");
+    let lines = objects(&comms(&folder, &["domain", "check", "--json"]).done());
+    for line in &lines {
+        shapes::assert_fits("domain-check", line);
+    }
+    assert_eq!(lines[0]["note"]["line"], 2);
+    assert_eq!(lines[1]["checked"]["problems"], 0);
+
+    fs::write(&path, "{\"properties\": {\"words\": {\"type\": \"string\", \"format\": \"emial\"}}}").unwrap();
+    let ran = comms(&folder, &["domain", "check"]);
+    assert!(ran.out.contains("unknown format emial\n    did you mean email?"), "{ran:?}");
+    ran.failed(64);
+}
+
+#[test]
 fn explain_says_everything_about_a_type() {
     let (_place, folder) = library();
     let out = comms(&folder, &["domain", "explain", "documents.AddDocument"]).done();

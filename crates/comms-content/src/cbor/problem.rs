@@ -44,6 +44,10 @@ impl fmt::Display for Kind {
     }
 }
 
+/// What is said of the key `/`, in both forms: a link is `{"/": "…"}` in DAG-JSON, and bytes are `{"/": {"bytes": "…"}}`.
+pub(crate) const RESERVED: &str =
+    "the key `/` is reserved for links and bytes; call the field something else";
+
 /// Why bytes are not canonical DAG-CBOR, or not what the reader expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -92,7 +96,7 @@ pub enum Problem {
     #[error("map key twice")]
     KeyTwice,
     /// The key `/`.
-    #[error("the map key `/` is reserved")]
+    #[error("{RESERVED}")]
     KeyReserved,
     /// Arrays and maps nested deeper than [`DEPTH_MAX`](crate::limits::DEPTH_MAX).
     #[error("nested too deep")]

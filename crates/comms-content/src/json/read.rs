@@ -12,9 +12,15 @@ use crate::json::{BASE64, BYTES_KEY, Problem};
 use crate::limits::DEPTH_MAX;
 use crate::{Cid, Error, Result};
 
+/// U+FEFF in UTF-8, which some editors write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Encodes the one value that the text holds.
 pub(crate) fn read(text: &[u8]) -> Result<Vec<u8>> {
     let mut reader = Reader { text, at: 0, out: Vec::with_capacity(text.len()) };
+    if text.starts_with(BYTE_ORDER_MARK) {
+        return Err(reader.error(Problem::ByteOrderMark));
+    }
     reader.value(DEPTH_MAX)?;
     reader.space();
     if reader.at < text.len() {

@@ -110,7 +110,7 @@ fn json_that_would_change_or_lose_a_value_is_refused() {
         ("nul", Problem::Truncated),
         ("nulx", Problem::Syntax),
         ("NaN", Problem::Syntax),
-        ("\u{feff}1", Problem::Syntax),
+        ("\u{feff}1", Problem::ByteOrderMark),
         ("1 2", Problem::Trailing),
         ("01", Problem::Trailing),
         ("+1", Problem::Syntax),

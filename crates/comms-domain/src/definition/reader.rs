@@ -31,13 +31,20 @@ pub(super) struct Reader<'a> {
     file: &'a str,
     lines: Lines<'a>,
     problems: Vec<Problem>,
+    notes: Vec<Problem>,
     /// Lines with a syntax error: what was recovered from them means nothing.
     garbled: BTreeSet<usize>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, lines: Lines::of(text), problems: Vec::new(), garbled: BTreeSet::new() }
+        Self {
+            file,
+            lines: Lines::of(text),
+            problems: Vec::new(),
+            notes: Vec::new(),
+            garbled: BTreeSet::new(),
+        }
     }
 
     /// How the definition's file is called.
@@ -64,6 +71,21 @@ impl<'a> Reader<'a> {
     pub(super) fn problem_in(&mut self, file: String, text: &str, at: usize, what: String, mend: String) {
         let (line, column) = Lines::of(text).place(at);
         self.problems.push(Problem { file, line, column, what, mend });
+    }
+
+    /// Something in another file that is right and does not do what it seems to.
+    pub(super) fn note_in(&mut self, file: String, text: &str, at: usize, what: String, mend: String) {
+        let (line, column) = Lines::of(text).place(at);
+        self.notes.push(Problem { file, line, column, what, mend });
+    }
+
+    /// What was noted, at most [`PROBLEMS_MAX`].
+    pub(super) fn take_notes(&mut self) -> Vec<Problem> {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.sort();
+        notes.dedup();
+        notes.truncate(PROBLEMS_MAX);
+        notes
     }
 
     /// What the TOML parser could not read.

@@ -29,7 +29,12 @@ pub(super) fn compile(reader: &mut Reader<'_>, files: &BTreeMap<String, String>,
         };
         if types.known.contains_key(&name) {
             match Schema::compile(text) {
-                Ok(schema) => drop(compiled.insert(name, schema)),
+                Ok(schema) => {
+                    for note in schema.notes().iter().cloned() {
+                        reader.note_in(file.clone(), text, note.offset, note.what, note.mend);
+                    }
+                    compiled.insert(name, schema);
+                }
                 Err(faults) => {
                     for fault in faults {
                         reader.problem_in(file.clone(), text, fault.offset, fault.what, fault.mend);

@@ -1,8 +1,13 @@
 //! The two keywords that `{"$ref": "comms:bytes"}` and `{"$ref": "comms:link"}` stand for.
+//!
+//! Each is there twice: for a body in DAG-CBOR, which decides, and for the same body as a tree of JSON, in which what
+//! does not fit is told.
 
 use comms_content::Cid;
 use jsonschema::{Keyword, ValidationError};
 use serde_json::Value;
+
+use super::instance::{Dag, Instance};
 
 /// What `comms:bytes` and its keyword are called.
 pub(super) const BYTES: &str = "comms:bytes";
@@ -15,12 +20,32 @@ pub(super) struct BytesOrLink;
 /// A link.
 pub(super) struct Link;
 
+const BYTES_EXPECTED: &str = "must be bytes ({\"/\": {\"bytes\": base64}}) or a link ({\"/\": CID})";
+const LINK_EXPECTED: &str = "must be a link ({\"/\": CID})";
+
+impl<'i> Keyword<'i, Dag> for BytesOrLink {
+    fn validate(&self, instance: Instance<'i>) -> Result<(), ValidationError<'i>> {
+        expected(instance.is_bytes() || instance.is_link(), BYTES_EXPECTED)
+    }
+
+    fn is_valid(&self, instance: Instance<'i>) -> bool {
+        instance.is_bytes() || instance.is_link()
+    }
+}
+
+impl<'i> Keyword<'i, Dag> for Link {
+    fn validate(&self, instance: Instance<'i>) -> Result<(), ValidationError<'i>> {
+        expected(instance.is_link(), LINK_EXPECTED)
+    }
+
+    fn is_valid(&self, instance: Instance<'i>) -> bool {
+        instance.is_link()
+    }
+}
+
 impl<'i> Keyword<'i> for BytesOrLink {
     fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
-        if Keyword::is_valid(self, instance) {
-            return Ok(());
-        }
-        Err(ValidationError::custom("must be bytes ({\"/\": {\"bytes\": base64}}) or a link ({\"/\": CID})"))
+        expected(is_bytes(instance) || is_link(instance), BYTES_EXPECTED)
     }
 
     fn is_valid(&self, instance: &'i Value) -> bool {
@@ -30,15 +55,16 @@ impl<'i> Keyword<'i> for BytesOrLink {
 
 impl<'i> Keyword<'i> for Link {
     fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
-        if is_link(instance) {
-            return Ok(());
-        }
-        Err(ValidationError::custom("must be a link ({\"/\": CID})"))
+        expected(is_link(instance), LINK_EXPECTED)
     }
 
     fn is_valid(&self, instance: &'i Value) -> bool {
         is_link(instance)
     }
+}
+
+fn expected<'i>(is_so: bool, message: &'static str) -> Result<(), ValidationError<'i>> {
+    if is_so { Ok(()) } else { Err(ValidationError::custom(message)) }
 }
 
 /// The one value of an object whose one key is `key`.
@@ -48,15 +74,11 @@ fn only<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 }
 
 /// Whether the value is a link in DAG-JSON.
-pub(super) fn is_link(value: &Value) -> bool {
+fn is_link(value: &Value) -> bool {
     only(value, "/").and_then(Value::as_str).is_some_and(|text| text.parse::<Cid>().is_ok())
 }
 
-/// Whether the value is bytes in DAG-JSON.
-pub(super) fn is_bytes(value: &Value) -> bool {
-    let text = only(value, "/").and_then(|inner| only(inner, "bytes")).and_then(Value::as_str);
-    // Base64 without padding: a length of 4n+1 cannot come from whole bytes.
-    text.is_some_and(|text| {
-        text.len() % 4 != 1 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
-    })
+/// Whether the value is bytes in DAG-JSON. Under `/` stands nothing else than text or bytes, in what was a node.
+fn is_bytes(value: &Value) -> bool {
+    only(value, "/").and_then(|inner| only(inner, "bytes")).is_some_and(Value::is_string)
 }

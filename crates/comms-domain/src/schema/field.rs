@@ -21,6 +21,13 @@ pub struct FieldProblem {
     pub problem: String,
 }
 
+impl FieldProblem {
+    /// A problem of the body as a whole.
+    pub(crate) fn of_body(problem: impl Into<String>) -> Self {
+        Self { path: String::new(), problem: problem.into() }
+    }
+}
+
 /// Listed values of an `enum` that are repeated in a problem.
 const OPTIONS_SHOWN_MAX: usize = 8;
 

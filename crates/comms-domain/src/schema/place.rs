@@ -11,6 +11,7 @@ pub(super) const POINTER_BYTES_MAX: usize = 1024;
 pub(super) struct Places {
     at: BTreeMap<String, usize>,
     repeated: Vec<(String, usize)>,
+    numbers: Vec<(String, usize)>,
 }
 
 impl Places {
@@ -19,7 +20,7 @@ impl Places {
         let mut scanner = Scanner {
             text: text.as_bytes(),
             next: 0,
-            places: Self { at: BTreeMap::new(), repeated: Vec::new() },
+            places: Self { at: BTreeMap::new(), repeated: Vec::new(), numbers: Vec::new() },
         };
         scanner.value(&mut String::new());
         scanner.places
@@ -49,6 +50,18 @@ impl Places {
     pub(super) fn repeated(&self) -> &[(String, usize)] {
         &self.repeated
     }
+
+    /// Whole numbers that 64 bits do not hold, with their places.
+    pub(super) fn numbers(&self) -> &[(String, usize)] {
+        &self.numbers
+    }
+}
+
+/// Whether the text is a whole number that neither signed nor unsigned 64 bits hold.
+fn is_too_large(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    whole && text.parse::<u64>().is_err() && text.parse::<i64>().is_err()
 }
 
 /// The offset of a line and column that serde_json reported, both counted from 1, columns in bytes.
@@ -60,6 +73,11 @@ pub(super) fn offset_of(text: &str, line: usize, column: usize) -> usize {
 /// One step of a JSON Pointer.
 pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// The key that a step of a JSON Pointer stands for.
+pub(super) fn unescape(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
 }
 
 struct Scanner<'a> {
@@ -86,12 +104,17 @@ impl Scanner<'_> {
             b'[' => self.array(pointer),
             b'"' => drop(self.string()),
             _ => {
+                let start = self.next;
                 while self
                     .text
                     .get(self.next)
                     .is_some_and(|b| !matches!(b, b',' | b']' | b'}') && !b.is_ascii_whitespace())
                 {
                     self.next += 1;
+                }
+                let text = str::from_utf8(&self.text[start..self.next]).unwrap_or_default();
+                if is_too_large(text) {
+                    self.places.numbers.push((text.to_owned(), start));
                 }
             }
         }

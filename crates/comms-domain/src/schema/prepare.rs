@@ -17,18 +17,43 @@ use crate::limits::SCHEMA_DEPTH_MAX;
 use crate::nearest;
 
 /// Something wrong at a part of a schema.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) pointer: String,
     pub(super) what: String,
     pub(super) mend: String,
 }
 
+/// Keywords of other dialects, and what says the same here.
+const FOREIGN: [(&str, &str); 12] = [
+    ("nullable", "write \"type\": [\"string\", \"null\"], with the type that it is"),
+    ("additionalItems", "write items beside prefixItems"),
+    ("dependencies", "write dependentRequired or dependentSchemas"),
+    ("id", "leave it out; $anchor names a part"),
+    ("divisibleBy", "write multipleOf"),
+    ("extends", "write allOf"),
+    ("disallow", "write not"),
+    ("optional", "leave it out; what is not in required is optional"),
+    ("discriminator", "write oneOf, with a const in each alternative"),
+    ("formatMinimum", "write a pattern"),
+    ("formatMaximum", "write a pattern"),
+    ("$vocabulary", "leave it out: it belongs in a meta-schema"),
+];
+
 /// The one dialect that is read.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+/// A schema ready to be compiled.
+pub(super) struct Prepared {
+    pub(super) schema: Value,
+    /// Where the schemas in it are, as pointers.
+    pub(super) parts: Vec<String>,
+    /// What `$anchor` names, as pointers.
+    pub(super) anchors: BTreeMap<String, String>,
+}
+
 /// Checks a schema and answers it ready to be compiled.
-pub(super) fn prepare(source: &Value) -> Result<Value, Vec<Found>> {
+pub(super) fn prepare(source: &Value) -> Result<Prepared, Vec<Found>> {
     let survey = Survey::of(source);
     if !survey.found.is_empty() {
         return Err(survey.found);
@@ -43,7 +68,8 @@ pub(super) fn prepare(source: &Value) -> Result<Value, Vec<Found>> {
         }
         replace_reference(schema);
     }
-    Ok(prepared)
+    let parts = survey.parts.into_iter().map(|(pointer, _)| pointer).collect();
+    Ok(Prepared { schema: prepared, parts, anchors: survey.anchors })
 }
 
 /// `{"$ref": "comms:bytes"}` becomes `{"comms:bytes": true}`.
@@ -136,17 +162,23 @@ impl Survey {
         }
     }
 
-    /// JSON Schema ignores unknown keywords, and a misspelt one would silently allow everything.
+    /// JSON Schema ignores unknown keywords, and one of another dialect or a misspelt one would silently allow everything.
     fn keyword(&mut self, at: &str, key: &str) {
         let known = || HOLDERS.iter().map(|(keyword, _, _)| *keyword).chain(PLAIN);
         if key == dag::BYTES || key == dag::LINK {
             self.add(at, format!("{key} is no keyword"), &format!("write {{\"$ref\": \"{key}\"}}"));
-        } else if !key.starts_with("x-")
-            && known().all(|keyword| keyword != key)
-            && let Some(meant) = nearest::word(key, known())
-        {
-            self.add(at, format!("unknown keyword {}", echo(key)), &format!("did you mean {meant}?"));
+            return;
         }
+        if key.starts_with("x-") || known().any(|keyword| keyword == key) {
+            return;
+        }
+        let foreign = FOREIGN.iter().find(|(foreign, _)| *foreign == key);
+        let mend = match (foreign, nearest::word(key, known())) {
+            (Some((_, mend)), _) => (*mend).to_owned(),
+            (None, Some(meant)) => format!("did you mean {meant}?"),
+            (None, None) => format!("nothing checks it: leave it out, or call it x-{}", echo(key)),
+        };
+        self.add(at, format!("unknown keyword {}", echo(key)), &mend);
     }
 
     fn references(&mut self, source: &Value) {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Number, Value};
 
 use super::dag;
+use super::outline::{Correction, Item, Outline};
 use super::tree::{HOLDERS, Speaks, held, target};
 use crate::limits::{CHECKS_MAX, SCHEMA_DEPTH_MAX, SHAPES_MAX};
 
@@ -23,6 +24,8 @@ pub(super) struct Shapes {
 #[derive(Default)]
 pub(super) struct Shape {
     numbers: Numbers,
+    /// Whether it, or a shape of any part, expects one form of numbers.
+    reaches_numbers: bool,
     bytes: bool,
     properties: BTreeMap<String, usize>,
     other: Option<usize>,
@@ -52,30 +55,75 @@ impl Shapes {
             growth: 1,
         };
         builder.shape(&BTreeSet::from([String::new()]))?;
-        Some(Self { all: builder.shapes, growth: builder.growth })
+        let mut all = builder.shapes;
+        mark_numbers(&mut all);
+        Some(Self { all, growth: builder.growth })
     }
 
     /// Whether checking this body against the schema stays within [`CHECKS_MAX`]. Where alternatives look into the
     /// same part the work multiplies with every level, and the depth is the sender's choice.
-    pub(super) fn can_check(&self, body: &Value) -> bool {
-        self.growth <= 1 || self.spend(body, 1, &mut { CHECKS_MAX }).is_some()
+    pub(super) fn can_check(&self, body: &Outline<'_>) -> bool {
+        self.growth <= 1 || self.spend(body, 0, 1, &mut { CHECKS_MAX }).is_some()
     }
 
-    fn spend(&self, value: &Value, each: u64, left: &mut u64) -> Option<()> {
+    fn spend(&self, body: &Outline<'_>, entry: usize, each: u64, left: &mut u64) -> Option<()> {
         *left = left.checked_sub(each)?;
         let below = each.saturating_mul(self.growth);
-        match value {
-            Value::Array(items) => items.iter().try_for_each(|item| self.spend(item, below, left)),
-            Value::Object(members) => members.values().try_for_each(|member| self.spend(member, below, left)),
-            _ => Some(()),
+        body.parts(entry).try_for_each(|(_, part)| self.spend(body, part, below, left))
+    }
+
+    /// The numbers of a body that the schema wants in another form, in their order: `1.0` becomes `1` where an integer
+    /// is expected and `1` becomes `1.0` where any number is. Only exact conversions are made.
+    pub(super) fn corrections(&self, body: &Outline<'_>) -> Vec<Correction> {
+        let mut corrections = Vec::new();
+        if body.has_numbers() {
+            self.correct(0, body, 0, &mut corrections);
+        }
+        corrections
+    }
+
+    fn correct(&self, at: usize, body: &Outline<'_>, entry: usize, corrections: &mut Vec<Correction>) {
+        let shape = &self.all[at];
+        if !shape.reaches_numbers {
+            return;
+        }
+        match (body.item(entry), shape.numbers) {
+            (Item::Float(_), Numbers::Integer) | (Item::Unsigned(_) | Item::Negative(_), Numbers::Float) => {
+                let given = body.number_of(entry).expect("a number");
+                let number = if shape.numbers == Numbers::Integer {
+                    to_integer(given.clone())
+                } else {
+                    to_float(given.clone())
+                };
+                if number != given {
+                    corrections.push(Correction { entry, number });
+                }
+            }
+            (Item::Array { .. }, _) => {
+                for (index, (_, part)) in body.parts(entry).enumerate() {
+                    if let Some(next) = shape.item(index) {
+                        self.correct(next, body, part, corrections);
+                    }
+                }
+            }
+            (Item::Map { .. }, _) => {
+                for (key, part) in body.parts(entry) {
+                    if let Some(next) = shape.member(key) {
+                        self.correct(next, body, part, corrections);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
-    /// See [`super::Schema::normalise`].
-    pub(super) fn normalise(&self, body: Value) -> Value {
+    /// The same on a tree of JSON: what [`Shapes::corrections`] is held against.
+    #[cfg(test)]
+    pub(super) fn normalise_tree(&self, body: Value) -> Value {
         self.normalise_at(0, body)
     }
 
+    #[cfg(test)]
     fn normalise_at(&self, at: usize, value: Value) -> Value {
         let shape = &self.all[at];
         match value {
@@ -84,42 +132,45 @@ impl Shapes {
                 Numbers::Integer => to_integer(number),
                 Numbers::Float => to_float(number),
             }),
-            Value::Array(items) => Value::Array(
-                items
-                    .into_iter()
-                    .enumerate()
-                    .map(|(index, item)| match shape.item(index) {
-                        Some(next) => self.normalise_at(next, item),
-                        None => item,
-                    })
-                    .collect(),
-            ),
-            Value::Object(members) => Value::Object(
-                members
-                    .into_iter()
-                    .map(|(key, member)| match shape.member(&key) {
-                        Some(next) => {
-                            let member = self.normalise_at(next, member);
-                            (key, member)
-                        }
-                        None => (key, member),
-                    })
-                    .collect(),
-            ),
+            Value::Array(items) => {
+                let normal = |(index, item)| match shape.item(index) {
+                    Some(next) => self.normalise_at(next, item),
+                    None => item,
+                };
+                items.into_iter().enumerate().map(normal).collect()
+            }
+            Value::Object(members) => {
+                let normal = |(key, member): (String, Value)| match shape.member(&key) {
+                    Some(next) => (key, self.normalise_at(next, member)),
+                    None => (key, member),
+                };
+                Value::Object(members.into_iter().map(normal).collect())
+            }
             other => other,
         }
     }
 
+    /// Whether the field at these steps is bytes or a link to them.
+    pub(super) fn is_bytes<'a>(&self, steps: impl Iterator<Item = Step<'a>>) -> bool {
+        self.at(steps).is_some_and(|shape| shape.bytes)
+    }
+
+    /// The shape of the place that these steps lead to.
+    fn at<'a>(&self, mut steps: impl Iterator<Item = Step<'a>>) -> Option<&Shape> {
+        let at = steps.try_fold(0, |at, step| match step {
+            Step::Member(key) => self.all[at].member(key),
+            Step::Item(index) => self.all[at].item(index),
+            // What stands in a pointer may be either.
+            Step::Named(name) => self.all[at]
+                .member(name)
+                .or_else(|| name.parse().ok().and_then(|index| self.all[at].item(index))),
+        })?;
+        Some(&self.all[at])
+    }
+
     /// Names that the schema knows at a place of a body.
     pub(super) fn names<'a>(&self, steps: impl Iterator<Item = Step<'a>>) -> impl Iterator<Item = &str> {
-        let mut at = Some(0);
-        for step in steps {
-            at = at.and_then(|at| match step {
-                Step::Member(key) => self.all[at].member(key),
-                Step::Item(index) => self.all[at].item(index),
-            });
-        }
-        at.into_iter().flat_map(|at| self.all[at].properties.keys().map(String::as_str))
+        self.at(steps).into_iter().flat_map(|shape| shape.properties.keys().map(String::as_str))
     }
 
     /// Paths of byte fields, `*` for any entry or any other name, at most `max`.
@@ -165,6 +216,8 @@ impl Shapes {
 pub(super) enum Step<'a> {
     Member(&'a str),
     Item(usize),
+    /// A member, or an entry by its number.
+    Named(&'a str),
 }
 
 impl Shape {
@@ -174,6 +227,21 @@ impl Shape {
 
     fn item(&self, index: usize) -> Option<usize> {
         self.first.get(index).copied().or(self.items)
+    }
+}
+
+/// Marks every shape from which one that expects one form of numbers can be reached.
+fn mark_numbers(all: &mut [Shape]) {
+    let mut above: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
+    for (at, shape) in all.iter().enumerate() {
+        let below = shape.properties.values().chain(&shape.first).chain(&shape.other).chain(&shape.items);
+        below.for_each(|below| above[*below].push(at));
+    }
+    let mut waiting: Vec<usize> = (0..all.len()).filter(|at| all[*at].numbers != Numbers::Any).collect();
+    while let Some(at) = waiting.pop() {
+        if !std::mem::replace(&mut all[at].reaches_numbers, true) {
+            waiting.extend(&above[at]);
+        }
     }
 }
 

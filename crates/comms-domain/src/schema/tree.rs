@@ -51,13 +51,12 @@ pub(super) const HOLDERS: [(&str, Holds, Speaks); 20] = [
 ];
 
 /// The other keywords of JSON Schema 2020-12.
-pub(super) const PLAIN: [&str; 39] = [
+pub(super) const PLAIN: [&str; 38] = [
     "$schema",
     "$id",
     "$ref",
     "$anchor",
     "$comment",
-    "$vocabulary",
     "$dynamicRef",
     "$dynamicAnchor",
     "type",

@@ -1,4 +1,4 @@
-//! The strict decoder: canonical bytes only, unknown keys refused, bodies not copied. Messages and drafts have
+//! The strict decoder: canonical bytes only, unknown keys refused, nothing copied. Messages and drafts have
 //! the same keys and the same reader; a draft may leave any of them out.
 
 use bytes::Bytes;
@@ -6,11 +6,12 @@ use comms_content::cbor::{self, Reader};
 use comms_content::{Cid, Node};
 
 use crate::content::{Body, Kind, SealKey, Sealed};
-use crate::draft::{Draft, DraftContent, DraftMetadata};
 use crate::error::{at, content_error, pointer};
-use crate::hop::{CommandRef, CommitPlace, Hop, HopText};
+use crate::hop::{CommandRef, CommitPlace, HopText};
 use crate::limits::{BODY_DEPTH_MAX, WIRE_VERSION};
-use crate::{Error, Expect, MsgId, Result, ServiceName, Timestamp, TypeName, UserPairs};
+use crate::text::Ruled;
+use crate::view::{DraftContentView, DraftView, HopView};
+use crate::{EntityId, Error, Expect, MsgId, Owner, Result, ServiceName, Timestamp, TypeName, UserPairs};
 
 /// How much may be missing or spelled differently.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,19 +22,19 @@ pub(crate) enum Leniency {
     Draft,
 }
 
-/// Reads one message and nothing after it.
-pub(crate) fn whole(bytes: &Bytes, leniency: Leniency) -> Result<Draft> {
+/// Reads one message, or as much of it as there is, and nothing after it.
+pub(crate) fn whole(bytes: &Bytes, leniency: Leniency) -> Result<DraftView<'_>> {
     let mut decoder = Decoder { reader: Reader::new(bytes), bytes, leniency };
-    let mut draft = Draft::default();
+    let mut draft = DraftView::default();
     decoder.message(&mut draft)?;
     decoder.reader.finish().map_err(content_error)?;
     Ok(draft)
 }
 
 /// Reads the message that the bytes begin with, and says how long it is.
-pub(crate) fn first(bytes: &Bytes) -> Result<(Draft, usize)> {
+pub(crate) fn first(bytes: &Bytes) -> Result<(DraftView<'_>, usize)> {
     let mut decoder = Decoder { reader: Reader::new(bytes), bytes, leniency: Leniency::Strict };
-    let mut draft = Draft::default();
+    let mut draft = DraftView::default();
     decoder.message(&mut draft)?;
     Ok((draft, decoder.reader.position()))
 }
@@ -90,16 +91,16 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn message(&mut self, draft: &mut Draft) -> Result<()> {
+    fn message(&mut self, draft: &mut DraftView<'a>) -> Result<()> {
         let mut metadata = false;
         let mut map = self.reader.map().map_err(content_error)?;
         while let Some(key) = self.reader.key(&mut map).map_err(content_error)? {
             match key {
                 "id" => draft.id = Some(at("/id", self.id())?),
                 "hop" => at("/hop", self.hop(&mut draft.hop))?,
-                "content" => at("/content", self.content(draft.content.insert(DraftContent::default())))?,
+                "content" => at("/content", self.content(draft.content.insert(DraftContentView::default())))?,
                 "metadata" => {
-                    at("/metadata", self.metadata(&mut draft.metadata))?;
+                    at("/metadata", self.metadata(draft))?;
                     metadata = true;
                 }
                 unknown => return Err(unknown_key(unknown, "id, hop, content, metadata")),
@@ -111,7 +112,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn metadata(&mut self, metadata: &mut DraftMetadata) -> Result<()> {
+    fn metadata(&mut self, metadata: &mut DraftView<'a>) -> Result<()> {
         let mut version = false;
         let mut map = self.reader.map().map_err(content_error)?;
         while let Some(key) = self.reader.key(&mut map).map_err(content_error)? {
@@ -122,8 +123,8 @@ impl<'a> Decoder<'a> {
                 }
                 "time" => metadata.time = Some(at("/time", self.time())?),
                 "user" => metadata.user = at("/user", self.user())?,
-                "owner" => metadata.owner = Some(at("/owner", self.parsed())?),
-                "sender" => metadata.sender = Some(at("/sender", self.parsed())?),
+                "owner" => metadata.owner = Some(at("/owner", self.ruled::<Owner>())?),
+                "sender" => metadata.sender = Some(at("/sender", self.ruled::<ServiceName>())?),
                 "causation" => metadata.causation = Some(at("/causation", self.id())?),
                 "correlation" => metadata.correlation = Some(at("/correlation", self.id())?),
                 unknown => {
@@ -138,7 +139,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn content(&mut self, content: &mut DraftContent) -> Result<()> {
+    fn content(&mut self, content: &mut DraftContentView<'a>) -> Result<()> {
         let mut map = self.reader.map().map_err(content_error)?;
         while let Some(key) = self.reader.key(&mut map).map_err(content_error)? {
             match key {
@@ -149,7 +150,7 @@ impl<'a> Decoder<'a> {
                 "event" => self.what(content, "/event", Kind::Event)?,
                 "query" => self.what(content, "/query", Kind::Query)?,
                 "command" => self.what(content, "/command", Kind::Command)?,
-                "entity" => content.entity = Some(at("/entity", self.parsed())?),
+                "entity" => content.entity = Some(at("/entity", self.ruled::<EntityId>())?),
                 "previous" => content.previous = Some(at("/previous", self.link())?),
                 unknown => {
                     let keys = "one of command, query, event; one of body, link, sealed; v; and for an event entity, previous";
@@ -160,15 +161,15 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn hop(&mut self, hop: &mut Hop) -> Result<()> {
+    fn hop(&mut self, hop: &mut HopView<'a>) -> Result<()> {
         let mut map = self.reader.map().map_err(content_error)?;
         if map.remaining() == 0 && self.leniency == Leniency::Strict {
             return Err(Error::malformed("an empty map", "no hop at all where there is nothing in it"));
         }
         while let Some(key) = self.reader.key(&mut map).map_err(content_error)? {
             match key {
-                "reply" => hop.reply = Some(at("/reply", self.parsed::<HopText>())?),
-                "trace" => hop.trace = Some(at("/trace", self.parsed::<HopText>())?),
+                "reply" => hop.reply = Some(at("/reply", self.ruled::<HopText>())?),
+                "trace" => hop.trace = Some(at("/trace", self.ruled::<HopText>())?),
                 "commit" => hop.commit = Some(at("/commit", self.commit_place())?),
                 "command" => hop.command = Some(Box::new(at("/command", self.command_ref())?)),
                 "expect" => hop.expect = at("/expect", self.expect())?,
@@ -183,7 +184,7 @@ impl<'a> Decoder<'a> {
 
     fn body(
         &mut self,
-        content: &mut DraftContent,
+        content: &mut DraftContentView<'a>,
         place: &str,
         read: impl FnOnce(&mut Decoder<'a>) -> Result<Body>,
     ) -> Result<()> {
@@ -194,11 +195,11 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn what(&mut self, content: &mut DraftContent, place: &str, kind: Kind) -> Result<()> {
+    fn what(&mut self, content: &mut DraftContentView<'a>, place: &str, kind: Kind) -> Result<()> {
         if content.what.is_some() {
             return at(place, Err(Error::malformed("a second type", "exactly one of command, query, event")));
         }
-        content.what = Some((kind, at(place, self.parsed::<TypeName>())?));
+        content.what = Some((kind, at(place, self.ruled::<TypeName>())?));
         Ok(())
     }
 
@@ -301,6 +302,13 @@ impl<'a> Decoder<'a> {
         let number = self.reader.unsigned().map_err(content_error)?;
         u32::try_from(number)
             .map_err(|_| Error::invalid(&number.to_string(), format!("an integer of at most {}", u32::MAX)))
+    }
+
+    /// A text that keeps the rule of its place.
+    fn ruled<T: Ruled>(&mut self) -> Result<&'a str> {
+        let text = self.text()?;
+        T::check(text)?;
+        Ok(text)
     }
 
     fn parsed<T: std::str::FromStr<Err = Error>>(&mut self) -> Result<T> {

@@ -1,6 +1,8 @@
 //! The direct encoder: keys in their one canonical order, written as constants, no tree and no serde. It
 //! writes whole messages and drafts alike, so that there is one place that knows the order.
 
+use std::ops::Range;
+
 use comms_content::Cid;
 use comms_content::cbor::Writer;
 
@@ -75,9 +77,9 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Appends the canonical map.
+    /// Appends the canonical map, and says where in `out` its `hop` is.
     #[inline]
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Range<usize> {
         let pairs = 1
             + usize::from(self.id.is_some())
             + usize::from(self.hop.is_some())
@@ -87,16 +89,19 @@ impl<'a> Parts<'a> {
             out.extend_from_slice(b"\x62id");
             write_id(id, out);
         }
+        let start = out.len();
         if let Some(hop) = self.hop {
             out.extend_from_slice(b"\x63hop");
             write_hop(hop, out);
         }
+        let hop = start..out.len();
         if let Some(content) = &self.content {
             out.extend_from_slice(b"\x67content");
             content.write(out);
         }
         out.extend_from_slice(b"\x68metadata");
         self.write_metadata(out);
+        hop
     }
 
     #[inline]

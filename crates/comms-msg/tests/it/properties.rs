@@ -4,7 +4,7 @@ use bytes::Bytes;
 use comms_content::{Cid, Node};
 use comms_msg::door::{Answer, Commit, Form, Hello, HelloAsk, ListenAsk, Outcome, OutcomeAsk, WatchAsk};
 use comms_msg::wire::{self, Frame};
-use comms_msg::{Draft, Hop, Msg, MsgId, Reply, Subject, Timestamp, UserPairs};
+use comms_msg::{Draft, Hop, Kind, Msg, MsgId, Reply, ServiceName, Subject, Timestamp, UserPairs};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,8 @@ proptest! {
         let bare = Msg { hop: Hop::default(), ..msg.clone() };
         prop_assert_eq!(msg.cid(), Cid::dag_cbor(&bare.to_cbor()));
         prop_assert_eq!(from_cbor.cid(), from_json.cid());
+        let encoded = msg.encoded();
+        prop_assert_eq!((encoded.bytes, encoded.cid), (cbor.clone(), msg.cid()));
         // The general encoder, which sorts for itself, agrees with the direct one.
         let node = Node::from_cbor(cbor.clone()).unwrap();
         prop_assert_eq!(Node::from_ipld(&node.to_ipld()).unwrap().into_bytes(), cbor);
@@ -52,6 +54,24 @@ proptest! {
             let read: Result<Vec<_>, _> = wire::read(&json.into()).unwrap().collect();
             prop_assert_eq!(&read.unwrap(), &fitting);
         }
+    }
+
+    #[test]
+    fn a_view_says_what_its_message_says(msg in any::msg(), json in any::<bool>()) {
+        let payload = if json { msg.to_json().unwrap().into() } else { msg.to_wire().unwrap() };
+        let mut msgs = wire::read(&payload).unwrap();
+        let view = msgs.next_view().unwrap().unwrap();
+        prop_assert_eq!(view.id(), msg.id);
+        prop_assert_eq!(view.sender(), msg.metadata.sender.as_ref().map(ServiceName::as_str));
+        prop_assert_eq!(view.deadline(), msg.hop.deadline);
+        let other = "other.Type".parse().unwrap();
+        for kind in Kind::ALL {
+            prop_assert!(!view.carries(kind, &other));
+            let Some(content) = &msg.content else { continue };
+            prop_assert_eq!(view.carries(kind, content.type_name()), kind == content.kind());
+        }
+        prop_assert_eq!(Msg::from(view), msg);
+        prop_assert!(msgs.next_view().is_none());
     }
 
     #[test]

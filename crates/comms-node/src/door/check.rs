@@ -2,7 +2,7 @@
 //! sender may give away every link in it.
 
 use comms_content::{Cid, Node};
-use comms_domain::{Domain, Schema, Service};
+use comms_domain::{Domain, Service, Spec};
 use comms_msg::door::{FieldProblem, Refusal, RefusalKind};
 use comms_msg::{Body, Msg, ServiceName, TypeName};
 
@@ -14,15 +14,15 @@ const LINKS_MAX: usize = 1_000;
 
 impl Doors {
     /// Checks `msg` from `sender` against its type's definition. The schema decides whether a number is an integer or
-    /// a float, so the body may be rewritten to the same value in its right form. What the message carries becomes
-    /// readable to those who may read its type; that stands before the message does, so that nobody who receives it
-    /// is turned away.
+    /// a float, so the body may be rewritten to the same value in its right form; large byte fields leave it, and are
+    /// what comes back, as places in the message. What the message carries becomes readable to those who may read its
+    /// type; that stands before the message does, so that nobody who receives it is turned away.
     pub(super) async fn check(
         &self,
         domain: &Domain,
         sender: &ServiceName,
         msg: &mut Msg,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<String>, Refusal> {
         let content = msg.content.as_mut().ok_or_else(|| invalid("/content  missing"))?;
         let type_name = content.type_name().clone();
         let spec = domain.spec(&type_name).ok_or_else(|| invalid(format!("no type {type_name}")))?;
@@ -30,12 +30,22 @@ impl Doors {
             let (given, wanted) = (content.version(), spec.version());
             return Err(invalid(format!("/content/v  {type_name} is at version {wanted}, not {given}")));
         }
+        let mut offloaded = Vec::new();
         let links = match content.body_mut() {
             Body::Inline(node) => {
-                if let Some(right) = fit(spec.schema(), &type_name, node)? {
+                if let Some(right) = fit(spec, &type_name, node)? {
                     *node = right;
                 }
-                node.links()
+                let links = node.links();
+                self.may_carry(domain, sender, &links).await?;
+                if let Some(less) = self.offload(domain, sender, node).await? {
+                    fit(spec, &type_name, &less.body)?;
+                    *node = less.body;
+                    offloaded = less.places;
+                    node.links()
+                } else {
+                    links
+                }
             }
             Body::Link(cid) => {
                 if cid.codec() != comms_content::DAG_CBOR {
@@ -43,7 +53,7 @@ impl Doors {
                     return Err(invalid(format!("/content/link  {cid} is not a DAG-CBOR block")));
                 }
                 self.may_link(domain, sender, std::slice::from_ref(cid)).await?;
-                fit(spec.schema(), &type_name, &self.body_block(cid).await?)?;
+                fit(spec, &type_name, &self.body_block(cid).await?)?;
                 vec![*cid]
             }
             Body::Sealed(_) => {
@@ -52,15 +62,19 @@ impl Doors {
                 ));
             }
         };
-        if links.is_empty() {
-            return Ok(());
+        if !links.is_empty() {
+            self.access.grant_carried(&links, &type_name).await.map_err(|e| store_refusal(&e))?;
         }
+        Ok(offloaded)
+    }
+
+    /// Whether a message of `sender` may carry these links.
+    async fn may_carry(&self, domain: &Domain, sender: &ServiceName, links: &[Cid]) -> Result<(), Refusal> {
         if links.len() > LINKS_MAX {
             let message = format!("{} links in one message; at most {LINKS_MAX}", links.len());
             return Err(Refusal::new(RefusalKind::TooLarge, message));
         }
-        self.may_link(domain, sender, &links).await?;
-        self.access.grant_carried(&links, &type_name).await.map_err(|e| store_refusal(&e))
+        self.may_link(domain, sender, links).await
     }
 
     /// The body that stands in a block of its own.
@@ -133,7 +147,7 @@ impl Doors {
     }
 }
 
-fn store_refusal(error: &comms_store::Error) -> Refusal {
+pub(super) fn store_refusal(error: &comms_store::Error) -> Refusal {
     if let comms_store::Error::TooLarge { .. } = error {
         return Refusal::new(RefusalKind::TooLarge, error.to_string());
     }
@@ -145,22 +159,21 @@ fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::Invalid, message)
 }
 
-/// Holds `node` against `schema`; what comes back is the body in its right form where that differs.
-fn fit(schema: Option<&Schema>, type_name: &TypeName, node: &Node) -> Result<Option<Node>, Refusal> {
-    let Some(schema) = schema else { return Ok(None) };
-    let given = node.to_value();
-    let value = schema.normalise(given.clone());
-    if let Err(problems) = schema.validate(&value) {
+/// Holds a body against what the definition says of its type; what comes back is the body in its right form where that
+/// differs.
+fn fit(spec: Spec<'_>, type_name: &TypeName, body: &Node) -> Result<Option<Node>, Refusal> {
+    spec.fit(body).map_err(|problems| {
         let count = problems.len();
         let things = if count == 1 { "thing does" } else { "things do" };
-        let path = format!("schemas/{}/{}.json", type_name.context(), type_name.name());
-        let message = format!("{type_name} refused: {count} {things} not fit {path}");
+        let message = match spec.schema() {
+            Some(_) => {
+                let path = format!("schemas/{}/{}.json", type_name.context(), type_name.name());
+                format!("{type_name} refused: {count} {things} not fit {path}")
+            }
+            None => format!("{type_name} refused: it has no schema, and a body that is no object"),
+        };
         let problems =
             problems.into_iter().map(|p| FieldProblem { path: p.path, problem: p.problem }).collect();
-        return Err(Refusal { problems, ..Refusal::new(RefusalKind::Invalid, message) });
-    }
-    if value == given {
-        return Ok(None);
-    }
-    Node::from_value(&value).map(Some).map_err(|e| invalid(format!("/content/body  {e}")))
+        Refusal { problems, ..Refusal::new(RefusalKind::Invalid, message) }
+    })
 }

@@ -26,7 +26,7 @@ impl Doors {
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
         let (mut msg, filled) = complete::whole(message, Kind::Command, &type_name, sender)?;
-        self.check(domain, sender, &mut msg).await?;
+        let offloaded = self.check(domain, sender, &mut msg).await?;
         let id = msg.id;
         let subject = Subject::Command { domain: domain.name.clone(), type_name, sender: sender.clone() };
         let kept = self.log.store_command(subject.to_string(), &msg, &filled).await;
@@ -36,7 +36,7 @@ impl Doors {
             cid: kept.cid,
             position: self.log.queue_position(kept.sequence),
             retry_safe: filled.retry_safe(),
-            filled: filled.fields.into_iter().map(str::to_owned).collect(),
+            filled: filled.fields.into_iter().map(str::to_owned).chain(offloaded).collect(),
             note: kept.duplicate.then(|| "this id was accepted before; nothing was stored again".to_owned()),
         })
     }

@@ -24,9 +24,10 @@ impl Doors {
         self.allowed(domain, sender, type_name, "emit", |service| service.emits.contains(type_name))?;
         let mut events = Vec::with_capacity(messages.len());
         let mut filled = Filled::default();
+        let mut offloaded: Vec<String> = Vec::new();
         for message in messages {
             let (mut msg, names) = complete::whole(&message, Kind::Event, type_name, sender)?;
-            self.check(domain, sender, &mut msg).await?;
+            offloaded.extend(self.check(domain, sender, &mut msg).await?);
             filled.merge(names.clone());
             events.push(self.new_event(msg, names)?);
         }
@@ -40,7 +41,7 @@ impl Doors {
         Ok(Appended {
             events: self.appended(&stored),
             retry_safe: filled.retry_safe(),
-            filled: filled.fields.into_iter().map(str::to_owned).collect(),
+            filled: filled.fields.into_iter().map(str::to_owned).chain(offloaded).collect(),
         })
     }
 

@@ -35,6 +35,11 @@ pub(crate) struct PendingCommand {
 impl PendingCommand {
     /// What must be known of a stored command; `None` if the message is no command that a door stored.
     pub(crate) fn of(msg: &Msg) -> Option<PendingCommand> {
+        PendingCommand::called(msg, msg.cid())
+    }
+
+    /// The same of a message whose CID is known.
+    pub(crate) fn called(msg: &Msg, cid: Cid) -> Option<PendingCommand> {
         let Some(DomainContent::Command(command)) = &msg.content else { return None };
         let sender = msg.metadata.sender.clone()?;
         Some(PendingCommand {
@@ -44,7 +49,7 @@ impl PendingCommand {
             sender,
             owner: msg.metadata.owner.clone(),
             correlation: msg.metadata.correlation,
-            cid: msg.cid(),
+            cid,
             time: msg.metadata.time,
             failed: 0,
         })

@@ -1,8 +1,7 @@
 //! Bringing commands into the queue: once each, and what comes again is answered from what stands there or stood there.
 
-use bytes::Bytes;
 use comms_content::Cid;
-use comms_msg::{Filled, Msg, MsgId};
+use comms_msg::{Encoded, Filled, Msg, MsgId};
 
 use super::EventLog;
 use super::arrivals::UNCERTAIN_MAX;
@@ -57,7 +56,8 @@ impl EventLog {
         filled: &Filled,
     ) -> Result<Kept, AppendError> {
         let refused = || AppendError::Refused("/metadata/sender  missing".to_owned());
-        let command = PendingCommand::of(msg).ok_or_else(refused)?;
+        let Encoded { bytes: payload, cid } = msg.encoded();
+        let command = PendingCommand::called(msg, cid).ok_or_else(refused)?;
         if self.index.is_full() {
             return Err(AppendError::Busy(RECENT_MAX));
         }
@@ -72,7 +72,7 @@ impl EventLog {
             Arrival::Over(over) => return Err(AppendError::Over(over)),
             Arrival::Doubtful => return Err(AppendError::Busy(UNCERTAIN_MAX)),
         };
-        let (cid, key) = (command.cid, command.key);
+        let key = command.key;
         let mut arriving = Arriving { log: self, command: Some(command), after };
         if let Some(ended) = self.ended_before(&key, msg.id)? {
             arriving.after = None;
@@ -81,7 +81,6 @@ impl EventLog {
         let (before, may_be_stored) = (after.unwrap_or(high), after.is_some());
         // Said before the wait: who stops waiting leaves it open.
         arriving.after = Some(before);
-        let payload = Bytes::from(msg.to_cbor());
         let message = StoredMessage { subject, key: key.to_string(), payload, ttl_s: None };
         let (entities, guards, messages) = (Vec::new(), Vec::new(), vec![message]);
         let commit = Commit { entities, guards, messages, after: before, may_be_stored };

@@ -65,13 +65,13 @@ impl Direct {
 
     async fn arrived(&self, message: Message, under_way: &mut UnderWay) {
         let Some(sender) = self.gate.sender(&message) else { return };
-        let Ok(msgs) = wire::read(&message.payload) else {
+        let Ok(mut msgs) = wire::read(&message.payload) else {
             self.gate.malformed(&message.subject);
             return;
         };
         let now = ids::now();
-        for msg in msgs {
-            let Some(msg) = self.gate.admit(msg, &sender, &message.subject) else { continue };
+        while let Some(view) = msgs.next_view() {
+            let Some(msg) = self.gate.admit(view, &sender, &message.subject) else { continue };
             if msg.hop.deadline.is_some_and(|deadline| deadline < now) {
                 self.gate.expired(&message.subject);
                 continue;

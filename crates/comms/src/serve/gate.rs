@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_nats::Message;
-use comms_msg::{DomainContent, Kind, Msg, ServiceName, TypeName, inbox};
+use comms_msg::{DomainContent, Kind, Msg, ServiceName, TypeName, View, inbox};
 
 use super::dropped::{Dropped, Why};
 
@@ -49,11 +49,13 @@ impl Gate {
     /// A message of what arrived, if it is one of this gate's and its sender's.
     pub(crate) fn admit(
         &self,
-        msg: comms_msg::Result<Msg>,
+        view: comms_msg::Result<View<'_>>,
         sender: &ServiceName,
         subject: &str,
     ) -> Option<Msg> {
-        let admitted = msg.map_err(|_| Why::Malformed).and_then(|msg| self.fits(&msg, sender).map(|()| msg));
+        let admitted = view
+            .map_err(|_| Why::Malformed)
+            .and_then(|view| self.fits(&view, sender).map(|()| Msg::from(view)));
         admitted.map_err(|why| self.dropped.count(why, subject)).ok()
     }
 
@@ -67,13 +69,12 @@ impl Gate {
         self.dropped.count(Why::Expired, subject);
     }
 
-    fn fits(&self, msg: &Msg, sender: &ServiceName) -> Result<(), Why> {
-        let content = msg.content.as_ref().ok_or(Why::Type)?;
-        if content.kind() != self.kind || *content.type_name() != self.type_name {
+    fn fits(&self, view: &View<'_>, sender: &ServiceName) -> Result<(), Why> {
+        if !view.carries(self.kind, &self.type_name) {
             return Err(Why::Type);
         }
-        match &msg.metadata.sender {
-            Some(named) if named != sender => Err(Why::Sender),
+        match view.sender() {
+            Some(named) if named != sender.as_str() => Err(Why::Sender),
             _ => Ok(()),
         }
     }
@@ -167,12 +168,17 @@ mod tests {
     fn a_message_must_be_of_its_subject() {
         let gate = gate();
         let desk: ServiceName = "desk".parse().expect("a service");
-        assert_eq!(gate.fits(&query("documents.Find", Some("desk")), &desk), Ok(()));
-        assert_eq!(gate.fits(&query("documents.Find", None), &desk), Ok(()));
-        assert_eq!(gate.fits(&query("documents.Find", Some("other")), &desk), Err(Why::Sender));
-        assert_eq!(gate.fits(&query("documents.Other", Some("desk")), &desk), Err(Why::Type));
+        let fits = |msg: Msg| {
+            let payload = msg.to_wire().expect("a message");
+            let mut msgs = comms_msg::wire::read(&payload).expect("a payload");
+            gate.fits(&msgs.next_view().expect("one message").expect("it is one"), &desk)
+        };
+        assert_eq!(fits(query("documents.Find", Some("desk"))), Ok(()));
+        assert_eq!(fits(query("documents.Find", None)), Ok(()));
+        assert_eq!(fits(query("documents.Find", Some("other"))), Err(Why::Sender));
+        assert_eq!(fits(query("documents.Other", Some("desk"))), Err(Why::Type));
         let mut empty = query("documents.Find", None);
         empty.content = None;
-        assert_eq!(gate.fits(&empty, &desk), Err(Why::Type));
+        assert_eq!(fits(empty), Err(Why::Type));
     }
 }

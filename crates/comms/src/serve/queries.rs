@@ -69,14 +69,14 @@ impl Answers {
         let Some(sender) = self.gate.sender(&message) else { return };
         let Some(reply) = message.reply.clone() else { return };
         let form = Form::of(&message.payload);
-        let Ok(msgs) = wire::read(&message.payload) else {
+        let Ok(mut msgs) = wire::read(&message.payload) else {
             self.gate.malformed(&message.subject);
             return;
         };
         let now = ids::now();
         let mut queries: Vec<Msg> = Vec::with_capacity(msgs.size_hint().1.unwrap_or_default());
-        for msg in msgs {
-            let Some(msg) = self.gate.admit(msg, &sender, &message.subject) else { continue };
+        while let Some(view) = msgs.next_view() {
+            let Some(msg) = self.gate.admit(view, &sender, &message.subject) else { continue };
             if msg.hop.deadline.is_some_and(|deadline| deadline < now) {
                 self.gate.expired(&message.subject);
                 continue;
