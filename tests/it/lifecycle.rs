@@ -6,6 +6,7 @@ use comms::{CommandContext, ErrorKind, Failure, WatchFrom};
 use comms_tests::node::{alive, signal};
 use comms_tests::wait::SOON;
 use comms_tests::{TestNode, wait_until};
+use tokio::io::AsyncWriteExt;
 
 use crate::vocabulary::{DocumentRetitled, Lend, Lent};
 
@@ -50,6 +51,47 @@ async fn nats_server_never_outlives_its_node() {
     assert_eq!(node.stop().await.code(), Some(0));
     assert!(!alive(nats));
     assert!(!node.comms_folder().join("node.json").exists(), "nobody is sent to a node that is gone");
+}
+
+/// Every file of the blocks, of uploads too.
+fn block_files(node: &TestNode) -> Vec<std::path::PathBuf> {
+    let mut folders = vec![node.comms_folder().join("content/blocks")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_a_crash_ends_leaves_nothing() {
+    let mut node = TestNode::start().await;
+    let kept = node.connect("archive").await.put(vec![1; 3 << 20]).await.unwrap().cid;
+    let before = block_files(&node);
+    let (host, token) = (node.http_url().trim_start_matches("http://").to_owned(), node.token("archive"));
+    let mut upload = tokio::net::TcpStream::connect(&host).await.unwrap();
+    let head = format!(
+        "POST /content HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Length: 99999999\r\n\r\n"
+    );
+    upload.write_all(head.as_bytes()).await.unwrap();
+    for n in 0..6 {
+        upload.write_all(&vec![n; 1 << 20]).await.unwrap();
+    }
+    wait_until("some of it to be written", SOON, async || {
+        let files = block_files(&node).len();
+        if files > before.len() + 2 { Ok(()) } else { Err(files) }
+    })
+    .await;
+    node.kill().await;
+    assert!(block_files(&node).len() > before.len(), "the crash was in the middle of it");
+    node.up().await;
+    assert_eq!(block_files(&node), before);
+    let read = node.connect("archive").await.get(&kept).await.unwrap().into_bytes(4 << 20).await.unwrap();
+    assert!(read == vec![1; 3 << 20]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,10 +7,14 @@
 //!
 //! Links inside a DAG-CBOR block are contents of their own. Reading the block does not open them, and whoever
 //! names the block in a message must be allowed to name each of them.
+//!
+//! An identity CID is its own content: whoever knows it has it, so everybody may read and name it, and nothing is recorded
+//! of it. Except as a file: its parts would be opened without a grant.
 
 use std::collections::HashSet;
 
-use comms_content::{Cid, DAG_CBOR, Node};
+use bytes::Bytes;
+use comms_content::{Cid, DAG_CBOR, DAG_PB, Node};
 use comms_domain::{Domain, Right, Service};
 use comms_msg::{ServiceName, TypeName};
 use comms_store::{Blocks, Error, Grant, Grants, Result};
@@ -41,6 +45,9 @@ impl Access {
     /// What the disk says. Nobody may read anything then.
     pub async fn may_read(&self, domain: &Domain, service: &ServiceName, cid: &Cid) -> Result<bool> {
         let Some(definition) = domain.service(service) else { return Ok(false) };
+        if cid.inline().is_some() {
+            return Ok(cid.codec() != DAG_PB);
+        }
         if definition.has(Right::ContentRead) {
             return Ok(true);
         }
@@ -56,7 +63,7 @@ impl Access {
     pub async fn may_link(&self, domain: &Domain, service: &ServiceName, cid: &Cid) -> Result<bool> {
         let mut linked = Linked::new(cid);
         while let Some(cid) = linked.next() {
-            if !self.may_read(domain, service, &cid).await? || !self.blocks.has(&cid).await? {
+            if !self.may_read(domain, service, &cid).await? || !self.is_here(&cid).await? {
                 return Ok(false);
             }
             if !self.follow(&mut linked, &cid).await? {
@@ -117,11 +124,15 @@ impl Access {
         while let Some(cid) = linked.next() {
             self.follow(&mut linked, &cid).await?;
         }
-        stream::iter(linked.seen)
+        stream::iter(linked.seen.into_iter().filter(|cid| cid.inline().is_none()))
             .map(|cid| async move { self.grants.add(&cid, grant.clone()).await.map(drop) })
             .buffer_unordered(GRANTS_AT_ONCE)
             .try_collect()
             .await
+    }
+
+    async fn is_here(&self, cid: &Cid) -> Result<bool> {
+        Ok(cid.inline().is_some() || self.blocks.has(cid).await?)
     }
 
     /// Adds what the block links to, if it is one that links. Answers whether it is what it says.
@@ -129,12 +140,15 @@ impl Access {
         if cid.codec() != DAG_CBOR {
             return Ok(true);
         }
-        let block = match self.blocks.get(cid).await {
-            Ok(block) => block,
-            Err(Error::Missing { .. }) => return Ok(false),
-            Err(error) => return Err(error),
+        let data = match cid.inline() {
+            Some(data) => Bytes::copy_from_slice(data),
+            None => match self.blocks.get(cid).await {
+                Ok(block) => block.into_parts().1,
+                Err(Error::Missing { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            },
         };
-        let Ok(node) = Node::from_cbor(block.data().clone()) else { return Ok(false) };
+        let Ok(node) = Node::from_cbor(data) else { return Ok(false) };
         linked.extend(node.links())?;
         Ok(true)
     }

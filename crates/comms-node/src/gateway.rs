@@ -17,36 +17,44 @@
 //! memory, as fast as the slower end goes.
 
 mod auth;
+mod coding;
+mod condition;
+mod connection;
 mod content;
 mod domain;
 mod download;
 mod error;
 mod limits;
 mod listener;
+mod lobby;
+mod places;
+mod progress;
 mod range;
+mod representation;
 mod unread;
 mod upload;
+mod visit;
 
 #[cfg(test)]
 mod tests;
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use comms_store::Blocks;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 pub use self::auth::Tokens;
 pub use self::domain::{Admin, Definition, Task};
 use self::error::Error;
-use self::limits::{DOWNLOADS_MAX, UPLOADS_MAX};
-use self::listener::Connections;
+use self::listener::Entrance;
+pub(crate) use self::listener::bind;
+use self::places::Places;
 use crate::access::Access;
 use crate::current::Current;
 
@@ -58,8 +66,7 @@ pub struct Gateway {
     blocks: Blocks,
     admin: Admin,
     port: u16,
-    uploads: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Gateway {
@@ -77,26 +84,19 @@ impl Gateway {
         local: UnixListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let gateway = Arc::new(Self {
-            current,
-            access,
-            blocks,
-            admin,
-            port: listener.local_addr()?.port(),
-            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
-            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
-        });
-        let stopping = CancellationToken::new();
-        let stopped = || stopping.clone().cancelled_owned();
+        let port = listener.local_addr()?.port();
+        let places = Places::new(&current.get().domain);
+        let entrance = Entrance::new(places.connections.clone());
+        let gateway = Arc::new(Self { current, access, blocks, admin, port, places });
         let (port, socket) = (router(Arc::clone(&gateway), Way::Port), router(gateway, Way::Socket));
-        let port = axum::serve(Connections::new(listener), port).with_graceful_shutdown(stopped());
-        let socket = axum::serve(Connections::new(local), socket).with_graceful_shutdown(stopped());
         let heard = async {
             stop.await;
-            stopping.cancel();
-            Ok(())
+            entrance.close();
         };
-        tokio::try_join!(port.into_future(), socket.into_future(), heard).map(drop)
+        // Small answers must not wait for more to send. A failure shows at the next read.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        tokio::join!(entrance.serve(listener, port), entrance.serve(local, socket), heard);
+        Ok(())
     }
 }
 
@@ -120,6 +120,8 @@ fn router(gateway: Arc<Gateway>, way: Way) -> Router {
         .route("/content/{cid}", get(content::get).post(content::share))
         .route("/domain/plan", post(domain::plan))
         .route("/domain/apply", post(domain::apply))
+        .route_layer(from_fn(coding::check))
+        .route_layer(from_fn_with_state(Arc::clone(&gateway), visit::admit))
         .route_layer(from_fn_with_state(Arc::clone(&gateway), auth::authenticate))
         .merge(open)
         .fallback(|| async { Error::Path })

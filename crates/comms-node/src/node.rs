@@ -28,7 +28,7 @@ use crate::definition::{DOMAIN_TOML, Sources};
 use crate::door::{Counts, Doors, Transport};
 use crate::facts::Facts;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
-use crate::gateway::{Admin, Gateway, Task};
+use crate::gateway::{self, Admin, Gateway, Task};
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
@@ -93,7 +93,7 @@ impl Node {
         let id = NodeId { name, secret: *secret.bytes(), role: role(&options.bridge) };
         let layout = Layout::of(&domain, &id);
         let keys = Keys::load_or_make(&folder, &layout)?;
-        let listener = TcpListener::bind(options.http).await.map_err(|source| Error::Listen {
+        let listener = gateway::bind(options.http).map_err(|source| Error::Listen {
             what: "the node's HTTP",
             address: options.http.to_string(),
             source,

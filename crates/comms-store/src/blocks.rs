@@ -5,33 +5,36 @@
 //! what is in it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use comms_content::{BLOCK_BYTES_MAX, Block, Cid, RAW};
 use object_store::ObjectStoreExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::cache::Cache;
 use crate::folder::{Folder, name, storable};
-use crate::limits::{BLOCK_READS_MAX, BLOCK_WRITES_MAX, SUSPECTS_MAX};
+use crate::limits::{BLOCK_READS_MAX, BLOCK_WRITES_MAX};
+use crate::staging::Staging;
 use crate::{Error, Result};
+
+/// The folder of uploads, beside the shards: longer than the name of any of them.
+const UPLOADS: &str = "uploads";
 
 /// A store of blocks in one folder. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Blocks(Arc<Inner>);
+pub struct Blocks(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    folder: Folder,
+pub(crate) struct Inner {
+    pub(crate) folder: Folder,
+    pub(crate) staging: Staging,
     reads: Semaphore,
-    writes: Semaphore,
-    suspects: Mutex<Cache<Cid, ()>>,
+    pub(crate) writes: Semaphore,
 }
 
 impl Blocks {
-    /// Opens the store in `root`, which is made if it is not there, and removes what an earlier process left
-    /// half-written.
+    /// Opens the store in `root`, which is made if it is not there. Uploads that an earlier process left are removed, or
+    /// moved to their place if they were whole.
     ///
     /// Blocks the thread for a listing of what is there. Only one process at a time may have a
     /// folder open.
@@ -39,44 +42,15 @@ impl Blocks {
     /// # Errors
     /// [`Error::Io`] or [`Error::Full`].
     pub fn open(root: &Path) -> Result<Self> {
+        let folder = Folder::open(root)?;
+        let staging = Staging::open(root.join(UPLOADS), &folder)
+            .map_err(|source| Error::io("clear what uploads left", source))?;
         Ok(Self(Arc::new(Inner {
-            folder: Folder::open(root)?,
+            folder,
+            staging,
             reads: Semaphore::new(BLOCK_READS_MAX),
             writes: Semaphore::new(BLOCK_WRITES_MAX),
-            suspects: Mutex::new(Cache::new(SUSPECTS_MAX)),
         })))
-    }
-
-    /// Keeps a block. When this returns, its bytes and the entry of its file are on the disk.
-    ///
-    /// A block that is there already is not written again, unless its length is wrong or a read found it
-    /// damaged. Dropping the future leaves either the whole block or nothing.
-    ///
-    /// # Errors
-    /// [`Error::Full`], [`Error::Io`].
-    pub async fn put(&self, block: &Block) -> Result<()> {
-        let _turn = turn(&self.0.writes).await;
-        let key = key(block.cid())?;
-        let name = name(&key);
-        let location = self.0.folder.location(&name);
-        let data = block.data();
-        if !self.is_suspect(&key) {
-            match self.0.folder.objects.head(&location).await {
-                // Whoever wrote it may not have synced the entry yet, or have died before.
-                Ok(there) if there.size == data.len() as u64 => return self.0.folder.sync(&name).await,
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(source) => return Err(Error::io("look for a block", source)),
-            }
-        }
-        self.0.folder.prepare(&name).await?;
-        self.0
-            .folder
-            .objects
-            .put(&location, data.clone().into())
-            .await
-            .map_err(|source| Error::io("write a block", source))?;
-        self.suspects().remove(&key);
-        Ok(())
     }
 
     /// The block of that CID, verified.
@@ -92,7 +66,7 @@ impl Blocks {
             Err(source) => return Err(Error::io("open a block", source)),
         };
         if found.meta.size > BLOCK_BYTES_MAX as u64 {
-            return Err(self.corrupt(cid, key));
+            return Err(corrupt(cid));
         }
         let data: Bytes = found.bytes().await.map_err(|source| Error::io("read a block", source))?;
         let asked = *cid;
@@ -100,7 +74,7 @@ impl Blocks {
         let verified = tokio::task::spawn_blocking(move || Block::verified(asked, data))
             .await
             .map_err(|source| Error::io("verify a block", source))?;
-        verified.map_err(|_| self.corrupt(cid, key))
+        verified.map_err(|_| corrupt(cid))
     }
 
     /// Whether there is a file for that CID. Says nothing about what is in it.
@@ -115,30 +89,20 @@ impl Blocks {
             Err(source) => Err(Error::io("look for a block", source)),
         }
     }
+}
 
-    fn corrupt(&self, cid: &Cid, key: Cid) -> Error {
-        tracing::error!(%cid, "a block is damaged on disk; it is not served");
-        self.suspects().insert(key, ());
-        Error::Corrupt { cid: *cid }
-    }
-
-    fn is_suspect(&self, key: &Cid) -> bool {
-        self.suspects().get(key).is_some()
-    }
-
-    fn suspects(&self) -> std::sync::MutexGuard<'_, Cache<Cid, ()>> {
-        // A cache has no state between two statements that a panic could leave wrong.
-        self.0.suspects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn corrupt(cid: &Cid) -> Error {
+    tracing::error!(%cid, "a block is damaged on disk; it is not served");
+    Error::Corrupt { cid: *cid }
 }
 
 /// The CID that a file is named by.
-fn key(cid: &Cid) -> Result<Cid> {
+pub(crate) fn key(cid: &Cid) -> Result<Cid> {
     storable(cid).map(|()| cid.with_codec(RAW))
 }
 
 /// Waits for a place; it is given back when the guard is dropped.
-async fn turn(places: &Semaphore) -> SemaphorePermit<'_> {
+pub(crate) async fn turn(places: &Semaphore) -> SemaphorePermit<'_> {
     places.acquire().await.expect("the semaphore is never closed")
 }
 
@@ -177,7 +141,23 @@ mod tests {
 
     async fn put_file(blocks: &Blocks, data: &Bytes, piece: usize) -> Result<comms_content::File> {
         let pieces: Vec<Result<Bytes>> = data.chunks(piece).map(|piece| Ok(data.slice_ref(piece))).collect();
-        blocks.put_file(stream::iter(pieces)).await
+        blocks.stage_file(stream::iter(pieces)).await?.keep().await
+    }
+
+    async fn put(blocks: &Blocks, block: &Block) -> Result<comms_content::File> {
+        blocks.stage_block(block.clone()).await?.keep().await
+    }
+
+    /// Waits until nothing is left of uploads; the removal of one that broke off goes on by itself.
+    async fn settled(folder: &Path) {
+        let uploads = folder.join(UPLOADS);
+        for _ in 0..10_000 {
+            if fs::read_dir(&uploads).unwrap().next().is_none() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        panic!("an upload is left");
     }
 
     async fn read_file(blocks: &Blocks, cid: Cid) -> Result<Vec<u8>> {
@@ -196,11 +176,11 @@ mod tests {
     async fn cids_of_the_same_bytes_share_one_file() {
         let (folder, blocks) = store();
         let raw = block(b"the same bytes");
-        blocks.put(&raw).await.unwrap();
+        put(&blocks, &raw).await.unwrap();
         let other = raw.cid().with_codec(DAG_PB);
         assert_eq!(blocks.get(&other).await.unwrap().data(), raw.data());
         assert!(blocks.has(&other).await.unwrap());
-        blocks.put(&Block::new(DAG_PB, raw.data().clone()).unwrap()).await.unwrap();
+        put(&blocks, &Block::new(DAG_PB, raw.data().clone()).unwrap()).await.unwrap();
         let names = files(folder.path());
         assert_eq!(names.len(), 1);
         assert_eq!(names[0].file_name().unwrap().to_str().unwrap(), raw.cid().to_string());
@@ -216,47 +196,49 @@ mod tests {
         assert!(matches!(blocks.get(&identity).await, Err(Error::Missing { .. })));
         assert!(!blocks.has(&identity).await.unwrap());
         let inline = Block::verified(identity, Bytes::new()).unwrap();
-        assert!(matches!(blocks.put(&inline).await, Err(Error::Content(_))));
+        assert!(matches!(blocks.stage_block(inline).await, Err(Error::Content(_))));
     }
 
     #[tokio::test]
     async fn damage_is_seen_never_served_and_healed_by_the_next_put() {
         let (folder, blocks) = store();
         let good = block(b"worth keeping");
-        blocks.put(&good).await.unwrap();
+        put(&blocks, &good).await.unwrap();
         let path = files(folder.path()).remove(0);
 
         fs::write(&path, b"worth nothing").unwrap();
         assert!(matches!(blocks.get(good.cid()).await, Err(Error::Corrupt { .. })));
-        blocks.put(&good).await.unwrap();
+        put(&blocks, &good).await.unwrap();
         assert_eq!(blocks.get(good.cid()).await.unwrap(), good);
 
         // A wrong length is seen by the put itself.
         fs::write(&path, b"worth").unwrap();
-        blocks.put(&good).await.unwrap();
+        put(&blocks, &good).await.unwrap();
         assert_eq!(blocks.get(good.cid()).await.unwrap(), good);
 
         fs::File::create(&path).unwrap().set_len(BLOCK_BYTES_MAX as u64 + 1).unwrap();
         assert!(matches!(blocks.get(good.cid()).await, Err(Error::Corrupt { .. })));
     }
 
+    /// Whether bytes are here does not show in what a put of them does.
     #[tokio::test]
-    async fn a_block_that_is_there_is_not_written_again() {
-        let (folder, blocks) = store();
-        let good = block(b"once");
-        blocks.put(&good).await.unwrap();
-        let path = files(folder.path()).remove(0);
-        let written = fs::metadata(&path).unwrap();
-        blocks.put(&good).await.unwrap();
+    async fn what_is_there_is_written_as_what_is_not() {
         use std::os::unix::fs::MetadataExt;
-        assert_eq!(fs::metadata(&path).unwrap().ino(), written.ino());
+        let (folder, blocks) = store();
+        let good = block(b"again and again");
+        put(&blocks, &good).await.unwrap();
+        let path = files(folder.path()).remove(0);
+        let written = fs::metadata(&path).unwrap().ino();
+        put(&blocks, &good).await.unwrap();
+        assert_ne!(fs::metadata(&path).unwrap().ino(), written);
+        assert_eq!(files(folder.path()), [path]);
     }
 
     #[tokio::test]
     async fn what_a_crash_left_half_written_is_removed_at_the_next_start() {
         let (folder, blocks) = store();
         let good = block(b"whole");
-        blocks.put(&good).await.unwrap();
+        put(&blocks, &good).await.unwrap();
         let path = files(folder.path()).remove(0);
         let half = path.with_file_name(format!("{}#1", path.file_name().unwrap().to_str().unwrap()));
         fs::write(&half, b"ha").unwrap();
@@ -284,31 +266,107 @@ mod tests {
         }
     }
 
+    /// Bytes that end with an error after `length` of them.
+    fn cut(data: &Bytes, length: usize) -> impl futures::Stream<Item = Result<Bytes>> + use<> {
+        let pieces: Vec<Result<Bytes>> =
+            data.slice(..length).chunks(40_000).map(|piece| Ok(data.slice_ref(piece))).collect();
+        stream::iter(pieces.into_iter().chain([Err(Error::TooLarge { what: "the test", actual: 1, max: 0 })]))
+    }
+
     #[tokio::test]
-    async fn a_put_that_fails_leaves_whole_blocks_and_no_root() {
+    async fn an_upload_that_breaks_off_anywhere_leaves_the_store_as_it_was() {
         let (folder, blocks) = store();
         let data = bytes(3 * 1024 * 1024 + 5);
-        let root = put_file(&Blocks::open(tempfile::tempdir().unwrap().path()).unwrap(), &data, 65_536)
-            .await
-            .unwrap()
-            .cid;
-        let cut = stream::iter([
-            Ok(data.slice(..2_500_000)),
-            Err(Error::TooLarge { what: "the test", actual: 1, max: 0 }),
-        ]);
-        assert!(matches!(blocks.put_file(cut).await, Err(Error::TooLarge { .. })));
-        assert!(!blocks.has(&root).await.unwrap());
-        for path in files(folder.path()) {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            assert_eq!(Cid::raw(&fs::read(&path).unwrap()).to_string(), name);
+        put_file(&blocks, &bytes(100), 100).await.unwrap();
+        let before = files(folder.path());
+        let mut seed = rand_seed();
+        for _ in 0..8 {
+            let length = next(&mut seed) % data.len();
+            let failed = blocks.stage_file(cut(&data, length)).await;
+            assert!(matches!(failed, Err(Error::TooLarge { .. })), "{length}");
+            // Whole, and nobody answers for it.
+            drop(blocks.stage_file(stream::iter([Ok::<_, Error>(data.slice(..length))])).await.unwrap());
+            settled(folder.path()).await;
+            assert_eq!(files(folder.path()), before, "{length}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_breaks_off_takes_nothing_from_one_of_the_same_bytes() {
+        let (folder, blocks) = store();
+        let data = bytes(3 * 1024 * 1024 + 5);
+        let mut seed = rand_seed();
+        for round in 0..8 {
+            let length = next(&mut seed) % data.len();
+            let (failed, kept) = tokio::join!(
+                blocks.stage_file(cut(&data, length)),
+                put_file(&blocks, &data, 1 + next(&mut seed) % 100_000)
+            );
+            assert!(failed.is_err());
+            let kept = kept.unwrap();
+            settled(folder.path()).await;
+            assert!(read_file(&blocks, kept.cid).await.unwrap() == data, "{round}");
+            assert_eq!(files(folder.path()).len(), 5, "four leaves and their root");
+        }
+    }
+
+    fn rand_seed() -> u64 {
+        let seed = u64::from(std::process::id());
+        println!("seed {seed}");
+        seed
+    }
+
+    fn next(seed: &mut u64) -> usize {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*seed >> 33) as usize
+    }
+
+    #[tokio::test]
+    async fn a_start_removes_what_was_not_whole_and_finishes_what_was() {
+        let (folder, blocks) = store();
+        let data = bytes(2 * 1024 * 1024 + 5);
+        let staged = blocks.stage_file(stream::iter([Ok::<_, Error>(data.clone())])).await.unwrap();
+        let cid = staged.file().cid;
+        // As a process leaves it that dies now: in the one case before the upload is whole, in the other after.
+        let uploads = folder.path().join(UPLOADS);
+        let copy = |to: &str, names: &[PathBuf]| {
+            let folder = uploads.join(to);
+            fs::create_dir(&folder).unwrap();
+            for path in names {
+                fs::copy(path, folder.join(path.file_name().unwrap())).unwrap();
+            }
+        };
+        let written = files(&uploads);
+        assert_eq!(written.len(), 4);
+        copy("7", &written);
+        drop(staged);
+        drop(blocks);
+        let blocks = Blocks::open(folder.path()).unwrap();
+        assert!(files(folder.path()).is_empty(), "nothing of it is left");
+        assert!(!blocks.has(&cid).await.unwrap());
+
+        let staged = blocks.stage_file(stream::iter([Ok::<_, Error>(data.clone())])).await.unwrap();
+        // Some of it was moved to its place before the process died.
+        let written = files(&uploads);
+        copy("8.whole", &written[1..]);
+        let name = written[0].file_name().unwrap().to_str().unwrap();
+        let shard = folder.path().join(&name[name.len() - 3..name.len() - 1]);
+        fs::create_dir_all(&shard).unwrap();
+        fs::copy(&written[0], shard.join(name)).unwrap();
+        fs::write(uploads.join("stray"), "").unwrap();
+        drop(staged);
+        drop(blocks);
+        let blocks = Blocks::open(folder.path()).unwrap();
+        assert!(read_file(&blocks, cid).await.unwrap() == data);
+        assert_eq!(files(folder.path()).len(), 4);
+        assert!(fs::read_dir(&uploads).unwrap().next().is_none());
     }
 
     #[tokio::test]
     async fn many_writers_of_the_same_block_agree() {
         let (folder, blocks) = store();
         let same = block(b"wanted by many");
-        let puts = (0..64).map(|_| blocks.put(&same));
+        let puts = (0..64).map(|_| put(&blocks, &same));
         futures::future::try_join_all(puts).await.unwrap();
         assert_eq!(files(folder.path()).len(), 1);
         assert_eq!(blocks.get(same.cid()).await.unwrap(), same);
@@ -323,7 +381,7 @@ mod tests {
         let (folder, blocks) = store();
         fs::remove_dir_all(folder.path()).unwrap();
         fs::write(folder.path(), b"").unwrap();
-        assert!(matches!(blocks.put(&block(b"nowhere")).await, Err(Error::Io { .. })));
+        assert!(matches!(blocks.stage_block(block(b"nowhere")).await, Err(Error::Io { .. })));
         fs::remove_file(folder.path()).unwrap();
     }
 }

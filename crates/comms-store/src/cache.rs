@@ -34,11 +34,6 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         self.old.remove(&key);
         self.young.insert(key, value);
     }
-
-    pub(crate) fn remove(&mut self, key: &K) {
-        self.young.remove(key);
-        self.old.remove(key);
-    }
 }
 
 #[cfg(test)]
@@ -57,7 +52,5 @@ mod tests {
             assert_eq!(cache.get(&name), Some(&mut key.clone()));
         }
         assert_eq!(cache.get(&"key 1"), None);
-        cache.remove(&"used");
-        assert_eq!(cache.get(&"used"), None);
     }
 }

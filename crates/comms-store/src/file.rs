@@ -11,21 +11,22 @@ use comms_content::{Block, File, Importer};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
 
 use crate::limits::{FILE_WRITES_MAX, HASH_BATCH_BYTES};
-use crate::{Blocks, Error, Result};
+use crate::{Blocks, Error, Result, Staged};
 
 impl Blocks {
-    /// Keeps a stream of bytes as a file. When this returns, every block of it is durable.
+    /// Takes a stream of bytes as a file. When this returns, every block of it is on the disk, and none in the store
+    /// before [`Staged::keep`].
     ///
-    /// If the stream ends with an error, or the future is dropped, nothing refers to what was written so far:
-    /// whole blocks without a root.
+    /// If the stream ends with an error, or the future is dropped, nothing remains.
     ///
     /// # Errors
-    /// The stream's own, and those of [`Blocks::put`].
-    pub async fn put_file<S, E>(&self, source: S) -> Result<File, E>
+    /// The stream's own; [`Error::Full`], [`Error::Io`].
+    pub async fn stage_file<S, E>(&self, source: S) -> Result<Staged, E>
     where
         S: Stream<Item = Result<Bytes, E>>,
         E: From<Error>,
     {
+        let upload = self.begin().await?;
         let mut source = pin!(source.fuse());
         let mut importer = Importer::new();
         let mut ahead = Bytes::new();
@@ -46,7 +47,7 @@ impl Blocks {
                 while writes.len() >= FILE_WRITES_MAX {
                     writes.next().await.transpose()?;
                 }
-                writes.push(async move { self.put(&block).await });
+                writes.push(self.write(&upload, block));
             }
             match imported.rest {
                 Rest::More(rest) => importer = rest,
@@ -54,7 +55,7 @@ impl Blocks {
                     while let Some(written) = writes.next().await {
                         written?;
                     }
-                    return Ok(file);
+                    return Ok(Staged::new(self.clone(), upload.clone(), file));
                 }
             }
         }

@@ -49,22 +49,39 @@ impl Folder {
     }
 
     /// Makes sure that the shard of `name` is there and will be after a crash. To be called before each write.
-    pub(crate) async fn prepare(&self, name: &str) -> Result<()> {
+    async fn prepare(&self, name: &str) -> Result<()> {
         let shard = shard(name);
         if self.shards().contains(shard) {
             return Ok(());
         }
         let path = self.root.join(shard);
-        blocking(move || make(&path)).await?;
+        blocking("sync a folder", move || make(&path)).await?;
         self.shards().insert(shard.to_owned());
         Ok(())
+    }
+
+    /// Moves files to their place, in this order, over what may be there. When this returns, their entries are on the
+    /// disk. Blocks.
+    pub(crate) fn adopt(&self, from: &Path, names: Vec<String>) -> io::Result<()> {
+        let mut touched = HashSet::new();
+        for name in names {
+            let shard = shard(&name);
+            let path = self.root.join(shard);
+            if !self.shards().contains(shard) {
+                make(&path)?;
+                self.shards().insert(shard.to_owned());
+            }
+            fs::rename(from.join(&name), path.join(&name))?;
+            touched.insert(path);
+        }
+        touched.iter().try_for_each(|shard| sync(shard))
     }
 
     /// The same, and makes the folder `name` in the shard. Only [`Folder::sync`], after the write, makes that durable.
     pub(crate) async fn prepare_within(&self, name: &str) -> Result<()> {
         self.prepare(name).await?;
         let folder = self.root.join(shard(name)).join(name);
-        blocking(move || match fs::create_dir(folder) {
+        blocking("sync a folder", move || match fs::create_dir(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
         })
@@ -84,22 +101,24 @@ impl Folder {
     /// Makes every entry of the shard of `name` durable.
     pub(crate) async fn sync(&self, name: &str) -> Result<()> {
         let shard = self.root.join(shard(name));
-        blocking(move || sync(&shard)).await
+        blocking("sync a folder", move || sync(&shard)).await
     }
 
     /// Makes every entry of the folder `name` durable, and the entry of that folder.
     pub(crate) async fn sync_within(&self, name: &str) -> Result<()> {
         let shard = self.root.join(shard(name));
         let folder = shard.join(name);
-        blocking(move || sync(&folder).and_then(|()| sync(&shard))).await
+        blocking("sync a folder", move || sync(&folder).and_then(|()| sync(&shard))).await
     }
 }
 
-async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<()> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|source| Error::io("sync a folder", source))?
-        .map_err(|source| Error::io("sync a folder", source))
+/// Does what waits for the disk, on a thread for that; `what` it is, for its error.
+pub(crate) async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|source| Error::io(what, source))?;
+    done.map_err(|source| Error::io(what, source))
 }
 
 /// The two digits before the last: the last one carries fewer than five bits of the digest, and the first ones
@@ -108,7 +127,7 @@ fn shard(name: &str) -> &str {
     &name[name.len() - 3..name.len() - 1]
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -132,7 +151,7 @@ pub fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// The same with the permissions that any folder of this crate gets.
-fn make(folder: &Path) -> io::Result<()> {
+pub(crate) fn make(folder: &Path) -> io::Result<()> {
     make_folder(folder, OPEN)
 }
 

@@ -17,10 +17,6 @@ pub const FILE_WRITES_MAX: usize = 4;
 /// leaf is put together twice, and so that the hand-over (some microseconds) disappears beside the hash.
 pub const HASH_BATCH_BYTES: usize = CHUNK_BYTES;
 
-/// Multihashes remembered as corrupt on disk, so that the next put writes them again instead of
-/// trusting what is there. A disk with more bad blocks than this needs a new disk first.
-pub const SUSPECTS_MAX: usize = 4096;
-
 /// Contents whose grants are kept in memory. About 200 bytes each with a few grants: some 13 MiB.
 pub const GRANTS_CACHED_MAX: usize = 65_536;
 

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use super::Siege;
 
-/// Uploads that bring a few bytes and wait: all places but those of the two honest ones.
-const SLOW: usize = 14;
+/// Connections of a stranger that never send a whole head: as many as the gateway takes of services.
+const HALF_OPEN: usize = 512;
 
 /// What came back.
 #[derive(Debug)]
@@ -237,13 +237,16 @@ async fn who_takes_his_time_keeps_nobody_waiting() {
     let gateway = Gateway::of(&siege.node, "evil");
     let head = gateway.head("POST /content") + "Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n";
     let mut slow = Vec::new();
-    for _ in 0..SLOW {
+    loop {
         let mut stream = gateway.connect().await;
         stream.write_all(head.as_bytes()).await.unwrap();
         // The gateway asks for the body when the upload has its place.
         let mut go_on = [0; 25];
         stream.read_exact(&mut go_on).await.unwrap();
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        if &go_on != b"HTTP/1.1 100 Continue\r\n\r\n" {
+            assert!(go_on.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&go_on));
+            break;
+        }
         stream.write_all(b"a few bytes").await.unwrap();
         slow.push(stream);
     }
@@ -268,4 +271,28 @@ async fn who_takes_his_time_keeps_nobody_waiting() {
     assert_eq!(got.await.expect("an honest reader is served").len(), 8 << 20);
     siege.end().await;
     drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_of_a_stranger_keep_nobody_out() {
+    let siege = Siege::begin().await;
+    let gateway = Gateway::of(&siege.node, "desk");
+    let mut crowd = Vec::new();
+    for at in 0..HALF_OPEN {
+        let mut stream = gateway.connect().await;
+        if at % 2 == 0 {
+            let _ = stream.write_all(b"POST /content HTTP/1.1\r\nHost: ").await;
+        }
+        crowd.push(stream);
+    }
+    let file = siege.node.path().join("a.bin");
+    std::fs::write(&file, vec![7; 3 << 20]).unwrap();
+    for arguments in [&["put", "a.bin", "--as", "desk"][..], &["domain", "plan"]] {
+        let begun = std::time::Instant::now();
+        let (code, out, err) = siege.node.run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
+        assert!(begun.elapsed() < SOON, "{arguments:?} took {:?}", begun.elapsed());
+    }
+    siege.end().await;
+    drop(crowd);
 }

@@ -45,9 +45,12 @@ impl Doors {
         for field in large {
             let bytes = body.bytes_of(&field);
             let source = futures::stream::once(async { Ok::<_, Error>(bytes) });
-            let put = self.blocks.put_file(source).await.map_err(|e| store_refusal(&e))?;
-            self.access.grant_put(&put.cid, sender).await.map_err(|e| store_refusal(&e))?;
-            linked.push((field, put.cid));
+            let staged = self.blocks.stage_file(source).await.map_err(|e| store_refusal(&e))?;
+            let cid = staged.file().cid;
+            // As over HTTP: recorded before it is kept.
+            self.access.grant_put(&cid, sender).await.map_err(|e| store_refusal(&e))?;
+            staged.keep().await.map_err(|e| store_refusal(&e))?;
+            linked.push((field, cid));
         }
         let places = linked.iter().map(|(field, _)| format!("/content/body{}", field.path())).collect();
         let body = body.with_links(&linked).map_err(|error| {

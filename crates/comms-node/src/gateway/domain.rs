@@ -74,7 +74,7 @@ pub(super) async fn plan(
     body: Body,
 ) -> Result<Json<Value>> {
     require(&in_force, &service, &[Right::DomainApply, Right::DomainRead])?;
-    let definition = definition(&headers, body).await?;
+    let definition = definition(&gateway, &service, &headers, body).await?;
     (gateway.admin.plan)(definition).await.map(Json).map_err(Error::Refused)
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn apply(
     body: Body,
 ) -> Result<Json<Value>> {
     require(&in_force, &service, &[Right::DomainApply])?;
-    let definition = definition(&headers, body).await?;
+    let definition = definition(&gateway, &service, &headers, body).await?;
     (gateway.admin.apply)((service, definition)).await.map(Json).map_err(Error::Refused)
 }
 
@@ -98,7 +98,13 @@ pub(super) async fn health(State(gateway): State<Arc<Gateway>>) -> Result<Json<V
     (gateway.admin.health)(()).await.map(Json).map_err(Error::Refused)
 }
 
-async fn definition(headers: &HeaderMap, body: Body) -> Result<Definition> {
+async fn definition(
+    gateway: &Gateway,
+    service: &ServiceName,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Definition> {
+    let _place = gateway.places.uploads.take(service, 1)?;
     let text = whole(headers, body, DEFINITION_BYTES_MAX).await?;
     serde_json::from_slice(&text).map_err(|error| Error::Malformed(format!("not a definition: {error}")))
 }

@@ -12,18 +12,19 @@ use bytes::Bytes;
 use comms_content::{Block, Exporter, Step, car};
 use comms_store::Blocks;
 use futures::stream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::limits::{DOWNLOAD_IDLE_MAX, READ_AHEAD_PIECES};
+use super::limits::READ_AHEAD_PIECES;
+use crate::share::Share;
 
 /// A content whose root was found, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Download {
     pub(super) blocks: Blocks,
     pub(super) root: Block,
-    /// One of the places for downloads; given back when the last byte is handed over.
-    pub(super) _place: OwnedSemaphorePermit,
+    /// One of the caller's places for downloads; given back when the last byte was handed to the connection.
+    pub(super) place: Share,
 }
 
 /// What is sent of a file.
@@ -44,8 +45,6 @@ enum Cut {
     Content(#[from] comms_content::Error),
     #[error("the client went away")]
     Gone,
-    #[error("the client took nothing for {} s", DOWNLOAD_IDLE_MAX.as_secs())]
-    Stalled,
     #[error("the task that reads ended early")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -64,66 +63,74 @@ impl Download {
 
     /// A CAR of the root alone.
     pub(super) fn car_of_root(self) -> Body {
+        let header = car::write_header(self.root.cid());
+        // What is in the CID itself needs no block.
+        if self.root.cid().inline().is_some() {
+            return Body::from(header.to_vec());
+        }
         let (prefix, data) = car::write_block(&self.root);
-        Body::from([&car::write_header(self.root.cid())[..], &prefix, &data].concat())
+        Body::from([&header[..], &prefix, &data].concat())
     }
 
     fn file(self, range: Option<Range<u64>>, form: Form) -> Body {
         let (outlet, inlet) = mpsc::channel(READ_AHEAD_PIECES);
-        let task = AbortOnDropHandle::new(tokio::spawn(self.read(range, form, outlet)));
-        Body::from_stream(stream::try_unfold((inlet, task), |(mut inlet, task)| async move {
+        let task = AbortOnDropHandle::new(tokio::spawn(read(self.blocks, self.root, range, form, outlet)));
+        let sent = (inlet, task, self.place);
+        Body::from_stream(stream::try_unfold(sent, |(mut inlet, task, place)| async move {
             match inlet.recv().await {
-                Some(piece) => Ok(Some((piece, (inlet, task)))),
+                Some(piece) => Ok(Some((piece, (inlet, task, place)))),
                 None => task.await?.map(|()| None),
             }
         }))
     }
+}
 
-    async fn read(
-        self,
-        range: Option<Range<u64>>,
-        form: Form,
-        outlet: mpsc::Sender<Bytes>,
-    ) -> Result<(), Cut> {
-        let root = *self.root.cid();
-        let sent = self.walk(range, form, &outlet).await;
-        if let Err(error) = &sent
-            && !matches!(error, Cut::Gone)
-        {
-            tracing::warn!(%root, %error, "a download was cut");
-        }
-        sent
+async fn read(
+    blocks: Blocks,
+    root: Block,
+    range: Option<Range<u64>>,
+    form: Form,
+    outlet: mpsc::Sender<Bytes>,
+) -> Result<(), Cut> {
+    let cid = *root.cid();
+    let sent = walk(blocks, root, range, form, &outlet).await;
+    if let Err(error) = &sent
+        && !matches!(error, Cut::Gone)
+    {
+        tracing::warn!(root = %cid, %error, "a download was cut");
     }
+    sent
+}
 
-    async fn walk(
-        self,
-        range: Option<Range<u64>>,
-        form: Form,
-        outlet: &mpsc::Sender<Bytes>,
-    ) -> Result<(), Cut> {
-        let mut exporter = Exporter::new(*self.root.cid(), range);
-        if form == Form::Car {
-            send(outlet, car::write_header(self.root.cid()).into()).await?;
-        }
-        let mut root = Some(self.root);
-        loop {
-            match exporter.step()? {
-                Step::Want(cid) => {
-                    let block = match root.take() {
-                        Some(root) => root,
-                        None => self.blocks.get(&cid).await?,
-                    };
-                    if form == Form::Car {
-                        let (prefix, data) = car::write_block(&block);
-                        send(outlet, prefix.into()).await?;
-                        send(outlet, data).await?;
-                    }
-                    exporter.give(block)?;
+async fn walk(
+    blocks: Blocks,
+    root: Block,
+    range: Option<Range<u64>>,
+    form: Form,
+    outlet: &mpsc::Sender<Bytes>,
+) -> Result<(), Cut> {
+    let mut exporter = Exporter::new(*root.cid(), range);
+    if form == Form::Car {
+        send(outlet, car::write_header(root.cid()).into()).await?;
+    }
+    let mut root = Some(root);
+    loop {
+        match exporter.step()? {
+            Step::Want(cid) => {
+                let block = match root.take() {
+                    Some(root) => root,
+                    None => blocks.get(&cid).await?,
+                };
+                if form == Form::Car {
+                    let (prefix, data) = car::write_block(&block);
+                    send(outlet, prefix.into()).await?;
+                    send(outlet, data).await?;
                 }
-                Step::Bytes(bytes) if form == Form::Bytes => send(outlet, bytes).await?,
-                Step::Bytes(_) => {}
-                Step::Done => return Ok(()),
+                exporter.give(block)?;
             }
+            Step::Bytes(bytes) if form == Form::Bytes => send(outlet, bytes).await?,
+            Step::Bytes(_) => {}
+            Step::Done => return Ok(()),
         }
     }
 }
@@ -132,10 +139,7 @@ async fn send(outlet: &mpsc::Sender<Bytes>, piece: Bytes) -> Result<(), Cut> {
     if piece.is_empty() {
         return Ok(());
     }
-    outlet.send_timeout(piece, DOWNLOAD_IDLE_MAX).await.map_err(|error| match error {
-        mpsc::error::SendTimeoutError::Timeout(_) => Cut::Stalled,
-        mpsc::error::SendTimeoutError::Closed(_) => Cut::Gone,
-    })
+    outlet.send(piece).await.map_err(|_| Cut::Gone)
 }
 
 /// How many bytes the file of this root has; an error if it is not one.

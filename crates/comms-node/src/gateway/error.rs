@@ -11,6 +11,8 @@ use comms_msg::door::{Refusal, RefusalKind};
 use comms_store::Error as StoreError;
 use serde::Serialize;
 
+use crate::share::OverShare;
+
 /// The result of every handler.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -66,9 +68,21 @@ pub(crate) enum Error {
     /// The body ended early.
     #[error("the upload broke off; nothing was kept")]
     BrokenOff,
-    /// As many as are allowed are under way.
-    #[error("too many transfers at once; try again")]
-    Busy,
+    /// The caller has as much under way as it may.
+    #[error(transparent)]
+    OverShare(#[from] OverShare),
+    /// The bytes come in a form that is not undone here.
+    #[error("{0}")]
+    Coding(String),
+    /// The caller expects what no server does.
+    #[error("Expect takes nothing but 100-continue")]
+    Expectation,
+    /// `If-Match` names another representation than there is.
+    #[error("the content has another ETag than If-Match asks for")]
+    Condition,
+    /// A mistake of the node's own.
+    #[error("the node made a mistake with this request; its log says which")]
+    Panic,
     /// The disk.
     #[error("{}", store_message(.0))]
     Store(#[from] StoreError),
@@ -96,7 +110,11 @@ impl Error {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OverShare(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Coding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::Condition => StatusCode::PRECONDITION_FAILED,
+            Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Store(error) => match store_kind(error) {
                 RefusalKind::NotFound => StatusCode::NOT_FOUND,
                 RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -121,11 +139,15 @@ impl Error {
             Self::Host | Self::Origin | Self::Unauthorized | Self::Denied(_) => RefusalKind::Denied,
             Self::NotFound(_) => RefusalKind::NotFound,
             Self::Path | Self::Method => RefusalKind::Unknown,
-            Self::Malformed(_) | Self::BrokenOff => RefusalKind::Malformed,
+            Self::Malformed(_) | Self::BrokenOff | Self::Coding(_) | Self::Expectation => {
+                RefusalKind::Malformed
+            }
+            Self::Condition => RefusalKind::Conflict,
+            Self::Panic => RefusalKind::Internal,
             Self::Invalid(_) | Self::Range { .. } => RefusalKind::Invalid,
             Self::TooLarge { .. } => RefusalKind::TooLarge,
             Self::Stalled => RefusalKind::Unavailable,
-            Self::Busy => RefusalKind::Busy,
+            Self::OverShare(_) => RefusalKind::Busy,
             Self::Store(error) => store_kind(error),
             Self::Refused(refusal) => refusal.kind,
         }
@@ -135,7 +157,8 @@ impl Error {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            Self::Busy => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::OverShare(_) => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::Coding(_) => Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
             Self::Range { size } => HeaderValue::try_from(format!("bytes */{size}"))
                 .ok()
                 .map(|range| (header::CONTENT_RANGE, range)),

@@ -1,7 +1,9 @@
 //! The gateway on a real loopback socket, with the real client.
 
 mod access;
+mod conditions;
 mod content;
+mod crowd;
 mod hostile;
 
 use std::path::PathBuf;
@@ -113,6 +115,14 @@ impl Bench {
         ContentClient::new(&format!("http://127.0.0.1:{}", self.port), &token(service)).unwrap()
     }
 
+    pub(super) async fn may_read(&self, name: &str, cid: &Cid) -> bool {
+        self.access.may_read(&self.current.get().domain, &service(name), cid).await.unwrap()
+    }
+
+    pub(super) async fn may_link(&self, name: &str, cid: &Cid) -> bool {
+        self.access.may_link(&self.current.get().domain, &service(name), cid).await.unwrap()
+    }
+
     /// Where the block of this CID is on the disk.
     pub(super) fn file(&self, cid: &Cid) -> PathBuf {
         let name = cid.with_codec(comms_content::RAW).to_string();
@@ -195,8 +205,11 @@ fn admin() -> Admin {
         plan: Box::new(|definition: Definition| {
             Box::pin(async move { Ok(json!({ "file": definition.file })) })
         }),
-        apply: Box::new(|(by, _): (ServiceName, Definition)| {
-            Box::pin(async move { Ok(json!({ "by": by.to_string() })) })
+        apply: Box::new(|(by, definition): (ServiceName, Definition)| {
+            Box::pin(async move {
+                assert_ne!(definition.file, "panic", "a mistake of the node's own");
+                Ok(json!({ "by": by.to_string() }))
+            })
         }),
         who: Box::new(|()| Box::pin(async { Ok(json!({ "node": "n" })) })),
         health: Box::new(|()| Box::pin(async { Ok(json!({ "ok": true })) })),
@@ -214,4 +227,11 @@ pub(super) fn type_name(name: &str) -> TypeName {
 
 pub(super) fn service(name: &str) -> ServiceName {
     name.parse().unwrap()
+}
+
+/// The CID that is its own content.
+pub(super) fn inline(codec: u64, data: &[u8]) -> Cid {
+    let length = u8::try_from(data.len()).unwrap();
+    assert!(length < 0x80 && codec < 0x80, "one byte each");
+    Cid::from_bytes(&[&[1, u8::try_from(codec).unwrap(), 0, length], data].concat()).unwrap()
 }

@@ -6,20 +6,23 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use tokio::time::{Instant, timeout};
 
 use super::error::{Error, Result};
-use super::limits::UPLOAD_IDLE_MAX;
+use super::limits::BROUGHT_PACE;
+use super::progress::Progress;
 
 struct State {
     body: BodyDataStream,
     bytes: u64,
     max: u64,
+    progress: Progress,
 }
 
 /// The bytes of the body, in the pieces they arrive in.
 ///
 /// A body that says at once that it is too large is refused at once. One that ends before its declared length,
-/// or is cut, ends with [`Error::BrokenOff`]; one that pauses too long with [`Error::Stalled`].
+/// or is cut, ends with [`Error::BrokenOff`]; one that comes slower than [`BROUGHT_PACE`] with [`Error::Stalled`].
 pub(super) fn pieces(
     headers: &HeaderMap,
     body: Body,
@@ -30,12 +33,13 @@ pub(super) fn pieces(
     if declared.is_some_and(|declared| declared > max) {
         return Err(Error::TooLarge { max });
     }
-    let state = State { body: body.into_data_stream(), bytes: 0, max };
+    let state = State { body: body.into_data_stream(), bytes: 0, max, progress: Progress::new(BROUGHT_PACE) };
     Ok(stream::try_unfold(state, |mut state| async move {
-        let piece =
-            tokio::time::timeout(UPLOAD_IDLE_MAX, state.body.next()).await.map_err(|_| Error::Stalled)?;
+        let begun = Instant::now();
+        let piece = timeout(state.progress.left(), state.body.next()).await.map_err(|_| Error::Stalled)?;
         let Some(piece) = piece else { return Ok(None) };
         let piece = piece.map_err(|_| Error::BrokenOff)?;
+        state.progress.came(piece.len() as u64, begun.elapsed());
         state.bytes += piece.len() as u64;
         if state.bytes > state.max {
             return Err(Error::TooLarge { max: state.max });

@@ -1,11 +1,12 @@
 //! Whoever means harm, or has bad luck: refused with a reason, nothing half-kept, and the gateway goes on.
 
 use comms::ErrorKind;
-use comms_content::{Block, Cid, RAW};
+use comms_content::{Block, Cid, DAG_PB, RAW};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Bench, MIB, answer, bytes, service};
-use crate::gateway::limits::{DEFINITION_BYTES_MAX, PUT_BYTES_MAX, UPLOADS_MAX};
+use super::{Bench, MIB, answer, bytes, inline};
+use crate::gateway::limits::{BROUGHT_PACE, DEFINITION_BYTES_MAX, PUT_BYTES_MAX, UPLOADS_MAX};
 
 /// The bench still works for an honest service.
 async fn close_well(bench: Bench) {
@@ -90,11 +91,11 @@ async fn what_is_no_cid_of_ours_is_refused() {
     }
     let good = Cid::raw(b"x");
     for text in [
-        // SHA2-512, BLAKE3 and identity, with and without bytes.
+        // SHA2-512, BLAKE3, and files in the place of a digest.
         "bafkrgqaohz2sgsv4nd2dpcugwp2lgkqzrorqdbc3btlokaig5b2divyazrtghkdmd2qslxc6sk7bpsmptihylsu5l5mv3mqbf56mgvyzixasg",
         "bafkr4iae4c5tt4yldi76xcpvg3etxykqkvec352im5fqbutolj2xo5yc5e",
-        "bafkqaaa",
-        "bafkqabtimvwgy3yk",
+        &inline(DAG_PB, b"").to_string(),
+        &inline(DAG_PB, b"\x0a\x02\x08\x02").to_string(),
         &good.with_codec(0x0129).to_string(),
         &good.with_codec(0x72).to_string(),
     ] {
@@ -147,16 +148,10 @@ async fn an_upload_that_ends_early_leaves_nothing_to_read() {
     let mut blocks = Vec::new();
     importer.push(prefix.to_vec().into(), &mut blocks);
     let cut = importer.finish(&mut blocks).cid;
-    assert!(!bench.access.may_read(&bench.current.get().domain, &service("desk"), &cut).await.unwrap());
+    assert!(!bench.may_read("desk", &cut).await);
     assert!(!bench.blocks.has(&cut).await.unwrap());
     // Its first leaf may be there, and is nobody's.
-    assert!(
-        !bench
-            .access
-            .may_read(&bench.current.get().domain, &service("desk"), &Cid::raw(&data[..MIB]))
-            .await
-            .unwrap()
-    );
+    assert!(!bench.may_read("desk", &Cid::raw(&data[..MIB])).await);
     close_well(bench).await;
 }
 
@@ -249,7 +244,7 @@ async fn a_stalled_upload_gives_its_place_back() {
     let bench = Bench::new().await;
     let head = bench.head("desk", "POST /content") + "Content-Length: 10\r\n\r\nfive.";
     let mut streams = Vec::new();
-    for _ in 0..UPLOADS_MAX {
+    for _ in 0..5 {
         let mut stream = bench.connect().await;
         stream.write_all(head.as_bytes()).await.unwrap();
         streams.push(stream);
@@ -258,40 +253,132 @@ async fn a_stalled_upload_gives_its_place_back() {
         let stalled = answer(stream).await;
         assert_eq!((stalled.status, stalled.refusal().as_str()), (408, "unavailable"));
     }
-    assert!(
-        !bench
-            .access
-            .may_read(&bench.current.get().domain, &service("desk"), &Cid::raw(b"five."))
-            .await
-            .unwrap()
-    );
+    assert!(!bench.may_read("desk", &Cid::raw(b"five.")).await);
+    tokio::time::resume();
+    close_well(bench).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_now_and_then_is_no_upload() {
+    let bench = Bench::new().await;
+    let mut stream = bench.connect().await;
+    let head = bench.head("desk", "POST /content") + "Content-Length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut reads, mut writes) = stream.into_split();
+    let begun = tokio::time::Instant::now();
+    let drip = async {
+        loop {
+            let _ = writes.write_all(b".").await;
+            tokio::time::sleep(BROUGHT_PACE.within / 3 * 2).await;
+        }
+    };
+    let mut said = Vec::new();
+    tokio::select! {
+        _ = reads.read_to_end(&mut said) => {}
+        () = drip => {}
+    }
+    assert!(said.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&said));
+    assert!(begun.elapsed() < BROUGHT_PACE.within * 2);
     tokio::time::resume();
     close_well(bench).await;
 }
 
 #[tokio::test]
-async fn there_are_only_so_many_uploads_at_once() {
+async fn one_service_cannot_take_all_uploads() {
     let bench = Bench::new().await;
-    let head = bench.head("desk", "POST /content") + "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    let head =
+        |name: &str| bench.head(name, "POST /content") + "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n";
     let mut streams = Vec::new();
-    for _ in 0..UPLOADS_MAX {
+    loop {
         let mut stream = bench.connect().await;
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(head("desk").as_bytes()).await.unwrap();
         // The gateway asks for the body when the upload has its place.
-        let mut go_on = *b"HTTP/1.1 100 Continue\r\n\r\n";
+        let mut go_on = [0; 25];
         stream.read_exact(&mut go_on).await.unwrap();
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        if &go_on != b"HTTP/1.1 100 Continue\r\n\r\n" {
+            break;
+        }
         streams.push(stream);
+        assert!((streams.len() as u64) < UPLOADS_MAX, "desk has every place");
     }
-    let busy = bench.raw(&head).await;
+    let busy = bench.raw(&head("desk")).await;
     assert_eq!((busy.status, busy.refusal().as_str()), (503, "busy"));
+    assert!(busy.json()["error"]["message"].as_str().unwrap().starts_with("desk has "), "{busy:?}");
     assert_eq!(bench.client("desk").put(bytes(10)).await.unwrap_err().kind(), ErrorKind::Busy);
+    for other in ["archive", "stranger", "operator"] {
+        bench.client(other).put(bytes(10)).await.unwrap();
+    }
     for stream in &mut streams {
         stream.write_all(b"ten bytes.").await.unwrap();
     }
     for stream in streams {
         assert_eq!(answer(stream).await.status, 201);
     }
+    close_well(bench).await;
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_request() {
+    let bench = Bench::new().await;
+    let body = r#"{"file": "panic", "toml": ""}"#;
+    let head =
+        format!("{}Content-Length: {}\r\n\r\n", bench.head("operator", "POST /domain/apply"), body.len());
+    let failed = bench.raw(head + body).await;
+    assert_eq!((failed.status, failed.refusal().as_str()), (500, "internal"));
+    close_well(bench).await;
+}
+
+#[tokio::test]
+async fn an_envelope_is_not_kept_for_what_is_in_it() {
+    let bench = Bench::new().await;
+    let put = async |headers: &str| {
+        let head = bench.head("desk", "POST /content");
+        bench.raw(format!("{head}{headers}Content-Length: 4\r\n\r\nfour")).await
+    };
+    for headers in [
+        "Content-Encoding: gzip\r\n",
+        "Content-Encoding: GZIP\r\n",
+        "Content-Encoding: identity, br\r\n",
+        "Content-Encoding: identity\r\nContent-Encoding: zstd\r\n",
+        "Content-Type: multipart/form-data; boundary=x\r\n",
+        "Content-Type: Multipart/Mixed\r\n",
+    ] {
+        let refused = put(headers).await;
+        assert_eq!((refused.status, refused.refusal().as_str()), (415, "malformed"), "{headers}");
+        assert_eq!(refused.header("accept-encoding"), Some("identity"));
+    }
+    for (headers, status) in [
+        ("Content-Range: bytes 0-3/9\r\n", 400),
+        ("Expect: 200-ok\r\n", 417),
+        ("Expect: 100-continue, x\r\n", 417),
+    ] {
+        assert_eq!(put(headers).await.status, status, "{headers}");
+    }
+    assert!(!bench.may_read("desk", &Cid::raw(b"four")).await);
+    let chunked = async |coding: &str| {
+        let head = bench.head("desk", "POST /content");
+        bench.raw(format!("{head}Transfer-Encoding: {coding}\r\n\r\n4\r\nfour\r\n0\r\n\r\n")).await.status
+    };
+    for (coding, status) in
+        [("gzip, chunked", 415), ("chunked, gzip", 400), ("gzip", 400), ("chunked, chunked", 400)]
+    {
+        assert_eq!(chunked(coding).await, status, "{coding}");
+    }
+    assert!(!bench.may_read("desk", &Cid::raw(b"four")).await);
+    for headers in [
+        "",
+        "Content-Encoding: identity\r\n",
+        "Content-Encoding: Identity,\r\n",
+        "Content-Type: text/html\r\n",
+    ] {
+        let kept = put(headers).await;
+        assert_eq!(
+            (kept.status, &kept.json()["cid"]),
+            (201, &json!(Cid::raw(b"four").to_string())),
+            "{headers}"
+        );
+    }
+    assert_eq!(chunked("Chunked").await, 201);
     close_well(bench).await;
 }
 
@@ -341,7 +428,7 @@ async fn a_file_that_is_none_is_not_read_as_one() {
     let bench = Bench::new().await;
     // The node of a directory: sound DAG-PB, and not a file.
     let node = Block::new(RAW, vec![0x0a, 0x02, 0x08, 0x01].into()).unwrap();
-    bench.blocks.put(&node).await.unwrap();
+    bench.blocks.stage_block(node.clone()).await.unwrap().keep().await.unwrap();
     let cid = node.cid().with_codec(comms_content::DAG_PB);
     for headers in ["", "Accept: application/vnd.ipld.car\r\n"] {
         let refused = bench.get("auditor", &cid, headers).await;
