@@ -10,6 +10,7 @@
 )]
 
 pub mod binary;
+pub mod disk;
 pub mod fixture;
 pub mod node;
 pub mod port;
@@ -17,6 +18,7 @@ pub mod process;
 pub mod tools;
 pub mod wait;
 
+pub use disk::SmallDisk;
 pub use node::{Stored, TestNode};
 pub use process::Process;
 pub use wait::wait_until;

@@ -155,6 +155,23 @@ impl TestNode {
         self.facts()["http"].as_str().expect("node.json names the gateway").to_owned()
     }
 
+    /// What `GET /health` says: the status, and the text of the answer.
+    pub async fn health(&self) -> (u16, String) {
+        let answer = reqwest::get(format!("{}/health", self.http_url())).await;
+        let answer = answer.unwrap_or_else(|e| panic!("the gateway does not answer: {e}\n{}", self.logs()));
+        let status = answer.status().as_u16();
+        (status, answer.text().await.unwrap_or_default())
+    }
+
+    /// Waits until `GET /health` answers with that status and these words in its text.
+    pub async fn wait_health(&self, status: u16, words: &str, bound: Duration) {
+        wait_until(&format!("health {status} with {words:?}"), bound, async || {
+            let (is, text) = self.health().await;
+            if is == status && text.contains(words) { Ok(()) } else { Err(format!("{is} {text}")) }
+        })
+        .await;
+    }
+
     /// Process id of the node.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the node runs").id()

@@ -8,7 +8,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::layout::{Account, Export, Import, Layout, Role, Share, User};
-use crate::limits::PAYLOAD_BYTES_MAX;
+
+pub mod server_limits;
+
+pub use self::server_limits::ServerLimits;
 
 /// Public nkeys by account and user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,10 +103,8 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     /// Folder of the streams.
     pub store_dir: String,
-    /// What all streams may take on disk; none asks the server to look at the disk.
-    pub file_bytes_max: Option<u64>,
-    /// What streams in memory may take.
-    pub memory_bytes_max: u64,
+    /// What it may take of its machine.
+    pub limits: ServerLimits,
     /// Folder in which the server writes the ports it got.
     pub ports_file_dir: Option<String>,
     /// Where the server writes its process id.
@@ -116,9 +117,6 @@ pub struct ServerOptions {
     pub remote: Option<Remote>,
 }
 
-/// Streams in memory: none of ours is, but the server asks for a bound.
-pub const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
-
 impl ServerOptions {
     /// A server on `listen` that keeps its streams in `store_dir`.
     pub fn new(server_name: impl Into<String>, listen: SocketAddr, store_dir: impl Into<String>) -> Self {
@@ -126,8 +124,7 @@ impl ServerOptions {
             server_name: server_name.into(),
             listen,
             store_dir: store_dir.into(),
-            file_bytes_max: None,
-            memory_bytes_max: MEMORY_BYTES_DEFAULT,
+            limits: ServerLimits::default(),
             ports_file_dir: None,
             pid_file: None,
             log_file: None,
@@ -146,7 +143,7 @@ pub fn server(layout: &Layout, keys: &Keys, options: &ServerOptions) -> Result<S
     line(&mut out, "# Written by comms from domain.toml. Changes here are lost.");
     field(&mut out, 0, "server_name", &quote(&options.server_name));
     listen(&mut out, 0, options.listen);
-    field(&mut out, 0, "max_payload", &PAYLOAD_BYTES_MAX.to_string());
+    options.limits.write(&mut out);
     for (key, value) in [
         ("ports_file_dir", &options.ports_file_dir),
         ("pid_file", &options.pid_file),
@@ -161,10 +158,7 @@ pub fn server(layout: &Layout, keys: &Keys, options: &ServerOptions) -> Result<S
     field(&mut out, 1, "domain", &quote(layout.node.as_str()));
     line(&mut out, "  # A write is acknowledged when it is on the disk.");
     field(&mut out, 1, "sync_interval", "always");
-    field(&mut out, 1, "max_memory_store", &options.memory_bytes_max.to_string());
-    if let Some(bytes) = options.file_bytes_max {
-        field(&mut out, 1, "max_file_store", &bytes.to_string());
-    }
+    options.limits.write_jetstream(&mut out);
     line(&mut out, "}");
     leafnodes(&mut out, layout, options)?;
     field(&mut out, 0, "system_account", Account::Sys.as_str());

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use comms_domain::nats_conf::{
-    ConfError, Keys, LEAF_SEED_FILE, Remote, ServerOptions, accounts, leaf_seed, server,
+    ConfError, Keys, LEAF_SEED_FILE, Remote, ServerLimits, ServerOptions, accounts, leaf_seed, server,
 };
 use comms_domain::{Account, Domain, Layout, NodeId, Role};
 
@@ -42,7 +42,7 @@ fn the_file_of_a_managed_server() {
         ports_file_dir: Some("/srv/ports".to_owned()),
         pid_file: Some("/srv/pid".to_owned()),
         log_file: Some("/srv/log".to_owned()),
-        file_bytes_max: Some(1 << 30),
+        limits: ServerLimits { file_bytes_max: 1 << 30, ..ServerLimits::default() },
         ..options()
     };
     let text = server(&layout, &keys(&layout), &options).unwrap();
@@ -51,6 +51,16 @@ server_name: "lib-n1"
 host: "127.0.0.1"
 port: -1
 max_payload: 2097152
+max_pending: 41943040
+max_connections: 8192
+max_subscriptions: 8192
+max_control_line: 4096
+max_closed_clients: 256
+write_deadline: "10s"
+ping_interval: "30s"
+ping_max: 2
+lame_duck_duration: "30s"
+lame_duck_grace_period: "2s"
 ports_file_dir: "/srv/ports"
 pid_file: "/srv/pid"
 log_file: "/srv/log"
@@ -61,6 +71,8 @@ jetstream {
   sync_interval: always
   max_memory_store: 67108864
   max_file_store: 1073741824
+  max_buffered_size: 67108864
+  max_buffered_msgs: 20000
 }
 system_account: SYS
 accounts {

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::ask::{Answer, Ask};
 pub(crate) use self::transport::Transport;
 use crate::access::Access;
+use crate::condition::Condition;
 use crate::current::Current;
 use crate::log::EventLog;
 
@@ -44,6 +45,8 @@ pub(crate) struct Doors {
     pub(crate) log: EventLog,
     pub(crate) access: Arc<Access>,
     pub(crate) blocks: Blocks,
+    /// How what it stands on is, for who must be told why something is not done.
+    pub(crate) condition: Condition,
     pub(crate) node: String,
     pub(crate) http: String,
     pub(crate) counts: Counts,

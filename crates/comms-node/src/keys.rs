@@ -52,6 +52,11 @@ impl Keys {
         public
     }
 
+    /// Whose public key this is.
+    pub fn name(&self, public: &str) -> Option<&str> {
+        self.users.iter().find(|(_, key)| key.public == public).map(|((_, name), _)| name.as_str())
+    }
+
     /// The seed by which that user proves itself.
     pub fn seed(&self, account: Account, user: &str) -> Option<&SecretText> {
         self.users.get(&(account, user.to_owned())).map(|key| &key.seed)

@@ -15,6 +15,7 @@
 mod append;
 pub(crate) mod appender;
 mod arrivals;
+mod attempt;
 pub(crate) mod commands;
 pub(crate) mod commit;
 pub(crate) mod delivery;
@@ -28,6 +29,7 @@ mod progress;
 mod queue;
 mod recovery;
 pub(crate) mod schedule;
+mod server_refusal;
 mod settling;
 #[cfg(test)]
 mod tests;
@@ -53,7 +55,7 @@ use self::journal::Journal;
 use self::settling::Unsettled;
 use self::waiters::Waiters;
 use crate::Error;
-use crate::server::RestartHint;
+use crate::condition::Condition;
 
 pub(crate) use self::append::{Appended, NewEvent};
 pub(crate) use self::finish::{Delivered, Effect, Finished};
@@ -108,10 +110,10 @@ impl EventLog {
     pub(crate) async fn open(
         client: async_nats::Client,
         names: LogNames,
-        hint: RestartHint,
+        condition: Condition,
     ) -> Result<(EventLog, [Writer; 2], Subscriber), Error> {
-        let (events, event_writer) = Journal::open(&client, &names.event_stream, hint.clone()).await?;
-        let (commands, command_writer) = Journal::open(&client, &names.command_stream, hint).await?;
+        let (events, event_writer) = Journal::open(&client, &names.event_stream, condition.clone()).await?;
+        let (commands, command_writer) = Journal::open(&client, &names.command_stream, condition).await?;
         let foreign = match &names.foreign_stream {
             Some(name) => Some(journal::incarnation(&journal::stream(&client, name).await?)),
             None => None,

@@ -6,7 +6,7 @@
 //! nats-server ends.
 
 use std::convert::Infallible;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use tokio::sync::Mutex;
 use crate::access::Access;
 use crate::administration::{Administration, ServerConfiguration};
 use crate::bearers::Bearers;
+use crate::clients::Clients;
+use crate::condition::Condition;
 use crate::connections::Connections;
 use crate::current::{Current, InForce};
 use crate::definition::{DOMAIN_TOML, Sources};
@@ -29,10 +31,12 @@ use crate::door::{Counts, Doors, Transport};
 use crate::facts::Facts;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
 use crate::gateway::{self, Admin, Gateway, Task};
+use crate::health::Health;
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
-use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, RestartHint, ServerSpec};
+use crate::room::Room;
+use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
 use crate::{Error, external, provision};
 
@@ -42,7 +46,8 @@ pub struct Node {
     administration: Arc<Administration>,
     server: Option<Arc<Managed>>,
     connections: Connections,
-    /// Doors and gateway: what takes from outside.
+    condition: Condition,
+    /// Doors and gateway, what takes from outside, and the probe that goes the same way.
     front: Tasks,
     /// The writers of the log: what must end after the front.
     back: Tasks,
@@ -206,17 +211,13 @@ impl Node {
             index: folder.log().join("index.redb"),
             waiting: waiting(&domain),
         };
-        let hint = server.as_ref().map_or_else(RestartHint::external, |server| server.restart_hint());
+        let room = Room::new(options.room, disks(folder, server.is_some()));
+        let condition = Condition::new(room.clone());
         let (log, writers, confirmed) =
-            EventLog::open(connections.domain.clone(), names, hint.clone()).await?;
+            EventLog::open(connections.domain.clone(), names, condition.clone()).await?;
         let back = Tasks::new();
-        if let Some(server) = server.clone() {
-            let stop = back.token();
-            back.essential("restarts of nats-server", async move {
-                server.heed(stop).await;
-                Ok::<(), Infallible>(())
-            });
-        }
+        let stop = back.token();
+        back.essential("watch over the disks", room.watch(stop).map(Ok::<(), Infallible>));
         for (name, writer) in ["event log", "command queue"].into_iter().zip(writers) {
             let stop = back.token();
             back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
@@ -226,6 +227,7 @@ impl Node {
             log,
             access: access.clone(),
             blocks: blocks.clone(),
+            condition: condition.clone(),
             node: id.name.to_string(),
             http: http.clone(),
             counts: Counts::default(),
@@ -239,7 +241,8 @@ impl Node {
         let stop = front.token();
         front.essential("doors", transport.serve(stop).map(Ok::<(), Infallible>));
         let stop = front.token();
-        let admin = admin(&administration, &connections, hint, who(&domain, &id, &nats, server.clone()));
+        let admin =
+            admin(&administration, &connections, condition.clone(), who(&domain, &id, &nats, server.clone()));
         let local = administration.held.listen()?;
         front.essential(
             "gateway",
@@ -247,6 +250,13 @@ impl Node {
                 stop.cancelled().await
             }),
         );
+        if let Some(clients) = Clients::new(connections.clone(), administration.clone()) {
+            let stop = front.token();
+            front.essential("watch over clients", clients.watch(stop).map(Ok::<(), Infallible>));
+        }
+        let health = Health::new(connections.clone(), current, condition.clone(), server.clone());
+        let stop = front.token();
+        front.essential("probe", health.watch(stop).map(Ok::<(), Infallible>));
         let file = NodeFile {
             domain: domain.name.to_string(),
             node: id.name.to_string(),
@@ -270,7 +280,8 @@ impl Node {
             warnings: warnings(&domain, facts.as_ref(), &change),
             domain: Arc::new(domain),
         };
-        let node = Node { administration, server, connections, front, back, grace: options.grace, summary };
+        let grace = options.grace;
+        let node = Node { administration, server, connections, condition, front, back, grace, summary };
         // All of it serves by now. Dropping the parts would not end what they have in hand.
         if let Err(error) = node.announce(file).await {
             node.shutdown().await;
@@ -290,6 +301,11 @@ impl Node {
     /// What there is to know of the node as it started.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// What is wrong with the node now, in words; none while all is well.
+    pub fn ill(&self) -> Option<String> {
+        self.condition.ill()
     }
 
     /// Returns when something the node cannot do without has ended.
@@ -352,6 +368,9 @@ async fn manage(
     let binary = Binary::find(folder.home())?;
     let place = Place::new(folder.nats());
     let mut server_options = place.options(id.name.as_str(), listen);
+    if let Some(bytes_max) = options.room.server_bytes_max() {
+        server_options.limits.file_bytes_max = bytes_max;
+    }
     match &options.bridge {
         Bridge::None => {}
         Bridge::Hub { listen, .. } => server_options.leaf_listen = Some(*listen),
@@ -397,6 +416,12 @@ fn content(folder: &Path) -> Result<(Blocks, Arc<Access>), Error> {
     Ok((blocks.clone(), Arc::new(Access::new(blocks, grants))))
 }
 
+/// The folders whose disks can run full, each with what is there. Where somebody else's server keeps its streams is not known.
+fn disks(folder: &Folder, is_managed: bool) -> Vec<(PathBuf, &'static str)> {
+    let log = is_managed.then(|| (folder.nats(), "the event log"));
+    log.into_iter().chain([(folder.content(), "content")]).collect()
+}
+
 /// Who the node is, and whether its nats-server holds its port at the moment of the question.
 fn who(domain: &Domain, id: &NodeId, nats: &str, server: Option<Arc<Managed>>) -> Task<()> {
     let run = format!("{:032x}", rand::random::<u128>());
@@ -424,11 +449,12 @@ fn who(domain: &Domain, id: &NodeId, nats: &str, server: Option<Arc<Managed>>) -
 fn admin(
     administration: &Arc<Administration>,
     connections: &Connections,
-    hint: RestartHint,
+    condition: Condition,
     who: Task<()>,
 ) -> Admin {
     let (planning, applying, connections) =
         (administration.clone(), administration.clone(), connections.clone());
+    let room = condition.room().clone();
     Admin {
         who,
         plan: Box::new(move |definition| {
@@ -440,15 +466,17 @@ fn admin(
             async move { administration.apply(by, definition).await }.boxed()
         }),
         health: Box::new(move |()| {
-            let health = if hint.is_stalled() {
-                Err(Refusal::new(
-                    RefusalKind::Unavailable,
-                    "nats-server stores nothing; the node's log says more",
-                ))
-            } else {
-                Ok(json!({ "ok": connections.are_up() }))
+            let down = || (!connections.are_up()).then(|| "the connection to nats-server is down".to_owned());
+            let health = match condition.ill().or_else(down) {
+                Some(why) => Err(Refusal::new(RefusalKind::Unavailable, why)),
+                None => Ok(json!({ "ok": true })),
             };
             async move { health }.boxed()
+        }),
+        room: Box::new(move |bytes| {
+            let admitted = room.admit_new().map(|()| room.spend(bytes));
+            admitted
+                .map_err(|shortage| Refusal::new(RefusalKind::Full, format!("there is no room: {shortage}")))
         }),
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::guard::Guard;
 use crate::probe::Findings;
+use crate::room::RoomLimits;
 
 /// Where nats-server is customarily found.
 pub(crate) const NATS_PORT: u16 = 4222;
@@ -31,6 +32,8 @@ pub struct Options {
     pub name: Option<NodeName>,
     /// How the node is connected to others.
     pub bridge: Bridge,
+    /// What may be taken of the disks.
+    pub room: RoomLimits,
     /// What nats-server is started by.
     pub guard: Guard,
     /// How long stopping may take.
@@ -87,6 +90,7 @@ impl Options {
             http: local(HTTP_PORT),
             name: None,
             bridge: Bridge::None,
+            room: RoomLimits::default(),
             guard,
             grace: GRACE,
             findings: watch::Sender::new(None),

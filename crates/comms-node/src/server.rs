@@ -3,7 +3,7 @@
 //! [`Managed::start`] returns when the server answers as the one that was configured: the node's user of the system
 //! account has connected and the server has told its configuration's digest. From then on a server that dies is
 //! started again, with growing pauses, on the same port; [`Managed::state`] shows what is going on. One that runs and
-//! stores nothing is ended for that when a [`RestartHint`] says so. It ends with [`Managed::stop`], when the value is
+//! stores nothing, or answers nothing, is ended for that by [`Managed::restart`]. It ends with [`Managed::stop`], when the value is
 //! dropped, or with the node ([`crate::guard`]).
 //!
 //! The thread that starts the server also awaits it, because the kernel counts that thread as its parent. It is the
@@ -13,7 +13,6 @@ mod binary;
 mod leash;
 mod leftover;
 mod place;
-mod restart_hint;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -27,7 +26,6 @@ use std::time::Duration;
 use comms_domain::Account;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::connections;
 use crate::facts::Facts;
@@ -39,7 +37,6 @@ use crate::{Error, folder};
 pub use self::binary::{Binary, INSTALL, VERSION_MIN, Version};
 pub(crate) use self::leash::{Leash, Order};
 pub use self::place::Place;
-pub use self::restart_hint::RestartHint;
 use self::supervisor::{Launch, Supervisor};
 pub(crate) use self::vouch::Vouch;
 
@@ -51,6 +48,8 @@ const RELOAD_WITHIN: Duration = Duration::from_secs(5);
 const RELOAD_FAILED: &str = "Failed to reload server configuration";
 /// How long a server may take to end before it is started again; one whose disk fails may never do so by itself.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
+/// The same for one that answers nothing: it will hardly hear the signal.
+const HUNG_ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// How long the system may take to end a process that was killed; longer, and its disk hangs.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// One try to connect while the server comes up. On loopback it takes milliseconds or fails at once.
@@ -107,6 +106,15 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest(pub String);
 
+/// How a server that runs is to be started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restart {
+    /// It answers, and stores nothing.
+    InOrder,
+    /// It answers nothing.
+    Hung,
+}
+
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -123,7 +131,6 @@ pub struct Managed {
     port: u16,
     system: async_nats::Client,
     supervisor: Supervisor,
-    hint: RestartHint,
     /// The configuration in force. Held while it is being replaced.
     configuration: Mutex<String>,
 }
@@ -146,8 +153,7 @@ impl Managed {
             Ok((port, system)) => {
                 supervisor.keep_port(port);
                 let configuration = Mutex::new(spec.configuration.clone());
-                let hint = RestartHint::managed();
-                Ok(Managed { spec, port, system, supervisor, hint, configuration })
+                Ok(Managed { spec, port, system, supervisor, configuration })
             }
             Err(error) => {
                 supervisor.stop(Duration::ZERO).await;
@@ -231,29 +237,20 @@ impl Managed {
         Err(failure)
     }
 
-    /// By which whoever writes says that the server stores nothing. It is obeyed while [`Managed::heed`] runs.
-    pub fn restart_hint(&self) -> RestartHint {
-        self.hint.clone()
-    }
-
-    /// Starts the server again whenever a hint asks for it, until `stop`.
-    pub async fn heed(&self, stop: CancellationToken) {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = self.hint.heed(|| self.restart()) => {}
-        }
-    }
-
-    /// Has the server ended, in order if it can, and returns when the supervisor has started it again.
-    async fn restart(&self) {
+    /// Has the server ended, and returns when the supervisor has started it again. What it acknowledged is on the disk
+    /// either way.
+    pub(crate) async fn restart(&self, manner: Restart) {
         let mut state = self.supervisor.state();
         let before = state.borrow_and_update().clone();
         // One that is down is on its way already.
         if matches!(before, State::Running { .. }) {
             self.supervisor.order(Order::End);
-            if timeout(ENDS_WITHIN, state.wait_for(|now| *now != before)).await.is_err() {
-                tracing::error!("nats-server does not end within {} s and is killed", ENDS_WITHIN.as_secs());
+            let ends_within = match manner {
+                Restart::InOrder => ENDS_WITHIN,
+                Restart::Hung => HUNG_ENDS_WITHIN,
+            };
+            if timeout(ends_within, state.wait_for(|now| *now != before)).await.is_err() {
+                tracing::error!("nats-server does not end within {} s and is killed", ends_within.as_secs());
                 self.supervisor.order(Order::Kill);
             }
         }

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Busy,
     /// Nobody there: the node, its server or a service that answers is not running.
     Unavailable,
+    /// There is no room to keep it where it would be kept, and nothing was: somebody must make room there.
+    Full,
     /// Larger than may travel or be stored.
     TooLarge,
     /// Bytes that are not what they should be.
@@ -58,6 +60,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Timeout => "timeout",
             ErrorKind::Busy => "busy",
             ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Full => "no room",
             ErrorKind::TooLarge => "too large",
             ErrorKind::Malformed => "malformed",
             ErrorKind::Internal => "internal",
@@ -168,6 +171,7 @@ impl From<Refusal> for Error {
             RefusalKind::TooLarge => ErrorKind::TooLarge,
             RefusalKind::Busy => ErrorKind::Busy,
             RefusalKind::Unavailable => ErrorKind::Unavailable,
+            RefusalKind::Full => ErrorKind::Full,
             RefusalKind::NotFound => ErrorKind::NotFound,
             RefusalKind::Rejected => ErrorKind::Rejected,
             RefusalKind::Internal => ErrorKind::Internal,

@@ -65,6 +65,8 @@ pub enum RefusalKind {
     Busy,
     /// Something that is needed is not there at the moment: ask again later.
     Unavailable,
+    /// There is no room to keep it, and nothing was kept: somebody must make room before it is asked again.
+    Full,
     /// Not here, or not yours to read.
     NotFound,
     /// Who was asked refuses, for good.
@@ -85,6 +87,7 @@ impl RefusalKind {
             RefusalKind::TooLarge => "too_large",
             RefusalKind::Busy => "busy",
             RefusalKind::Unavailable => "unavailable",
+            RefusalKind::Full => "full",
             RefusalKind::NotFound => "not_found",
             RefusalKind::Rejected => "rejected",
             RefusalKind::Internal => "internal",

@@ -249,6 +249,7 @@ fn answers_and_refusals() {
         RefusalKind::TooLarge,
         RefusalKind::Busy,
         RefusalKind::Unavailable,
+        RefusalKind::Full,
         RefusalKind::NotFound,
         RefusalKind::Rejected,
         RefusalKind::Internal,

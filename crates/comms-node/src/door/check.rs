@@ -121,6 +121,14 @@ impl Doors {
         Refusal::new(RefusalKind::Unknown, message)
     }
 
+    /// Whether something new may be kept, said before any work is done for it.
+    pub(super) fn has_room(&self) -> Result<(), Refusal> {
+        self.condition
+            .room()
+            .admit_new()
+            .map_err(|shortage| self.refusal(AppendError::Full(shortage.to_string())))
+    }
+
     /// A failure of the log, as its caller should hear it.
     pub(super) fn refusal(&self, error: AppendError) -> Refusal {
         let message = error.to_string();
@@ -138,10 +146,17 @@ impl Doors {
                 Refusal { position, ..Refusal::new(RefusalKind::Conflict, message) }
             }
             AppendError::Busy(_) | AppendError::Over(_) => Refusal::new(RefusalKind::Busy, message),
-            AppendError::Underway => Refusal::new(RefusalKind::Busy, message).perhaps_done(),
+            AppendError::Underway => match self.condition.ill() {
+                None => Refusal::new(RefusalKind::Busy, message),
+                Some(why) => Refusal::new(RefusalKind::Unavailable, format!("{message}, but {why}")),
+            }
+            .perhaps_done(),
             AppendError::Unavailable { may_have_happened, .. } => {
                 Refusal { may_have_happened, ..Refusal::new(RefusalKind::Unavailable, message) }
             }
+            AppendError::Full(_) => Refusal::new(RefusalKind::Full, format!("{message}; nothing was stored")),
+            AppendError::Gone(_) => Refusal::new(RefusalKind::Unavailable, message),
+            AppendError::TooLarge(_) => Refusal::new(RefusalKind::TooLarge, message),
             AppendError::Refused(_) => Refusal::new(RefusalKind::Invalid, message),
         }
     }

@@ -25,6 +25,7 @@ impl Doors {
                 format!("{type_name} is delivered directly; publish it on its own subject, nobody keeps it");
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
+        self.has_room()?;
         let (mut msg, filled) = complete::whole(message, Kind::Command, &type_name, sender)?;
         let offloaded = self.check(domain, sender, &mut msg).await?;
         let id = msg.id;

@@ -22,6 +22,7 @@ impl Doors {
             return Err(self.unknown(domain, Kind::Event, type_name));
         }
         self.allowed(domain, sender, type_name, "emit", |service| service.emits.contains(type_name))?;
+        self.has_room()?;
         let mut events = Vec::with_capacity(messages.len());
         let mut filled = Filled::default();
         let mut offloaded: Vec<String> = Vec::new();

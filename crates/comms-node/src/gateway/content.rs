@@ -12,6 +12,7 @@ use bytes::Bytes;
 use comms_content::{BLOCK_BYTES_MAX, Block, Cid, DAG_CBOR, Node, RAW};
 use comms_msg::{ServiceName, TypeName};
 use comms_store::{Error as StoreError, Staged};
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Caller;
@@ -69,12 +70,20 @@ pub(super) async fn put(
     let query = parsed(query)?;
     let carrier = query.carrier.as_deref().map(|name| carrier(&in_force, &service, name)).transpose()?;
     coding::bytes_alone(&headers)?;
+    room(&gateway, Bytes::new())?;
     let _place = gateway.places.uploads.take(&service, 1)?;
     let staged = match query.codec.as_deref() {
-        None => gateway.blocks.stage_file(pieces(&headers, body, PUT_BYTES_MAX)?).await?,
+        None => {
+            let pieces = pieces(&headers, body, PUT_BYTES_MAX)?;
+            gateway
+                .blocks
+                .stage_file(pieces.map(|piece| piece.and_then(|piece| room(&gateway, piece))))
+                .await?
+        }
         Some(codec) => {
             let codec = block_codec(codec)?;
-            stage_block(&gateway, codec, whole(&headers, body, BLOCK_BYTES_MAX as u64).await?).await?
+            let data = room(&gateway, whole(&headers, body, BLOCK_BYTES_MAX as u64).await?)?;
+            stage_block(&gateway, codec, data).await?
         }
     };
     // Recorded before it is kept, so that nothing is ever in the store that nobody answers for.
@@ -190,4 +199,10 @@ fn parse_cid(text: &str) -> Result<Cid> {
 
 fn parsed<Q>(query: Result<Query<Q>, QueryRejection>) -> Result<Q> {
     query.map(|Query(query)| query).map_err(|error| Error::Malformed(error.body_text()))
+}
+
+/// The bytes, if there is room for them.
+fn room(gateway: &Gateway, bytes: Bytes) -> Result<Bytes> {
+    (gateway.admin.room)(bytes.len() as u64).map_err(Error::Refused)?;
+    Ok(bytes)
 }

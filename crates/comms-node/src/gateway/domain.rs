@@ -58,6 +58,8 @@ pub struct Admin {
     pub who: Task<()>,
     /// Says how the node is. Needs no token, so it must tell nothing but that.
     pub health: Task<()>,
+    /// Whether so many bytes more may be kept, and counts them.
+    pub room: Box<dyn Fn(u64) -> Result<(), Refusal> + Send + Sync>,
 }
 
 impl fmt::Debug for Admin {

@@ -118,7 +118,7 @@ impl Error {
             Self::Store(error) => match store_kind(error) {
                 RefusalKind::NotFound => StatusCode::NOT_FOUND,
                 RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                RefusalKind::Unavailable => StatusCode::INSUFFICIENT_STORAGE,
+                RefusalKind::Full => StatusCode::INSUFFICIENT_STORAGE,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Refused(refusal) => match refusal.kind {
@@ -129,6 +129,7 @@ impl Error {
                 RefusalKind::Conflict => StatusCode::CONFLICT,
                 RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                 RefusalKind::Busy | RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                RefusalKind::Full => StatusCode::INSUFFICIENT_STORAGE,
                 RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },
         }
@@ -189,7 +190,7 @@ fn store_kind(error: &StoreError) -> RefusalKind {
     match error {
         StoreError::Missing { .. } => RefusalKind::NotFound,
         StoreError::TooLarge { .. } => RefusalKind::TooLarge,
-        StoreError::Full { .. } => RefusalKind::Unavailable,
+        StoreError::Full { .. } => RefusalKind::Full,
         StoreError::Content(_) => RefusalKind::Invalid,
         _ => RefusalKind::Internal,
     }

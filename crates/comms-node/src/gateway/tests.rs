@@ -213,6 +213,7 @@ fn admin() -> Admin {
         }),
         who: Box::new(|()| Box::pin(async { Ok(json!({ "node": "n" })) })),
         health: Box::new(|()| Box::pin(async { Ok(json!({ "ok": true })) })),
+        room: Box::new(|_| Ok(())),
     }
 }
 

@@ -4,27 +4,30 @@
 //! A commit whose answer did not come may have been stored, or may still arrive. So before it is sent again the stream
 //! itself is asked (`presence.rs`), and the repeat expects to find there what was found: it cannot be stored twice,
 //! however long the server was away.
+//!
+//! Where nothing can be stored (`room.rs`) that is said at once, with the cause: a caller who waits for the time of all
+//! retries learns no more.
 
 use std::collections::HashMap;
-use std::future::IntoFuture;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::client;
 use async_nats::connection::State;
-use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
-use async_nats::jetstream::{self, ErrorCode, message::PublishMessage, publish::PublishAck};
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::{self, message::PublishMessage};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::{Attempt, Sent, connects};
 use super::commit::{AppendError, Commit, Stored};
 use super::presence::Presence;
 use super::schedule::{BATCH_MESSAGES_MAX, Dispatch, Schedule, Ticket, Waiting};
-use crate::server::RestartHint;
+use crate::condition::Condition;
+use crate::room::Room;
 
 /// Commits that may wait for the stream. Past it the doors answer *busy*.
 pub(crate) const COMMITS_WAITING_MAX: usize = 16_384;
@@ -32,14 +35,10 @@ pub(crate) const COMMITS_WAITING_MAX: usize = 16_384;
 const RETRY_FOR_MAX: Duration = Duration::from_secs(20);
 /// How long one attempt waits for its acknowledgement. A sync of a loaded disk can take a second.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
-/// How often a wait for an acknowledgement looks whether the connection was lost meanwhile.
-const LOST_LOOK: Duration = Duration::from_millis(50);
 /// How long after a first write without an answer none may be answered before the server counts as stalled.
 const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Pause before another attempt.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// A wrong last sequence, in both forms the server has for it: with the actual one in its text, and without.
-const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
 
 type Answer = oneshot::Sender<Result<Stored, AppendError>>;
 
@@ -47,6 +46,8 @@ type Answer = oneshot::Sender<Result<Stored, AppendError>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Appender {
     commits: mpsc::Sender<(Commit, Answer)>,
+    client: async_nats::Client,
+    room: Room,
 }
 
 /// The task behind the handle; run it until it returns.
@@ -62,23 +63,24 @@ struct Stream {
     jetstream: jetstream::Context,
     handle: jetstream::stream::Stream<()>,
     silence: Silence,
+    room: Room,
 }
 
 /// Notices that the server answers no write, and says so.
 #[derive(Debug, Clone)]
 struct Silence {
     since: Arc<Mutex<Option<Instant>>>,
-    hint: RestartHint,
+    condition: Condition,
 }
 
 impl Silence {
-    fn new(hint: RestartHint) -> Silence {
-        Silence { since: Arc::default(), hint }
+    fn new(condition: Condition) -> Silence {
+        Silence { since: Arc::default(), condition }
     }
 
     fn heard(&self) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.hint.recovered();
+        self.condition.stored();
     }
 
     /// A write waited in vain although the connection is there.
@@ -86,7 +88,7 @@ impl Silence {
         let now = Instant::now();
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
         if now - since >= SILENT_MAX {
-            self.hint.stalled("a write to the event log got no answer");
+            self.condition.stalled();
         }
     }
 }
@@ -96,24 +98,27 @@ impl Appender {
     pub(crate) async fn open(
         client: async_nats::Client,
         name: &str,
-        hint: RestartHint,
+        condition: Condition,
     ) -> Result<(Appender, Writer), crate::Error> {
         let jetstream = jetstream::context::ContextBuilder::new()
             .ack_timeout(ACK_WAIT)
             .max_ack_inflight(2 * BATCH_MESSAGES_MAX)
             .timeout(ACK_WAIT)
-            .build(client);
+            .build(client.clone());
         let handle = jetstream
             .get_stream_no_info(name)
             .await
             .map_err(|source| crate::Error::Stream { name: name.to_owned(), source: Box::new(source) })?;
         let (sender, receiver) = mpsc::channel(COMMITS_WAITING_MAX);
-        let stream = Stream { name: name.to_owned(), jetstream, handle, silence: Silence::new(hint) };
-        Ok((Appender { commits: sender }, Writer { commits: receiver, stream }))
+        let room = condition.room().clone();
+        let silence = Silence::new(condition);
+        let stream = Stream { name: name.to_owned(), jetstream, handle, silence, room: room.clone() };
+        Ok((Appender { commits: sender, client, room }, Writer { commits: receiver, stream }))
     }
 
     /// Stores `commit`. Returns when it is on disk, is known not to be, or cannot be known in time.
     pub(crate) async fn append(&self, commit: Commit) -> Result<Stored, AppendError> {
+        self.has_room(&commit)?;
         let (answer, stored) = oneshot::channel();
         self.commits.try_send((commit, answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AppendError::Busy(COMMITS_WAITING_MAX),
@@ -124,6 +129,19 @@ impl Appender {
         stored.await.unwrap_or_else(|_| {
             Err(AppendError::Unavailable { reason: "the node stopped".to_owned(), may_have_happened: true })
         })
+    }
+
+    /// Whether it can be stored at all. One that may be stored already is looked for even where nothing can be.
+    fn has_room(&self, commit: &Commit) -> Result<(), AppendError> {
+        if commit.may_be_stored {
+            return Ok(());
+        }
+        let cost = Room::cost(commit.messages.len(), commit.bytes());
+        let admitted = self.room.admit_ending(cost);
+        let frozen = self.room.frozen(connects(&self.client)).map_or(Ok(()), Err);
+        admitted.and(frozen).map_err(|shortage| AppendError::Full(shortage.to_string()))?;
+        self.room.spend(cost);
+        Ok(())
     }
 }
 
@@ -142,28 +160,6 @@ enum Ended {
     Known(Dispatch, Vec<(Open, Result<Stored, AppendError>)>),
     /// The commits go again, each by itself.
     Split(Dispatch, Vec<(Open, Waiting)>),
-}
-
-/// What has left, and on which life of the connection.
-struct Sent {
-    acknowledgement: PublishAckFuture,
-    client: async_nats::Client,
-    connects: u64,
-}
-
-/// What one attempt said.
-enum Attempt {
-    Stored {
-        last: u64,
-        duplicate: bool,
-    },
-    Conflict,
-    ContainsDuplicate,
-    Refused(String),
-    /// Not stored, worth another attempt.
-    NotNow(String),
-    /// Perhaps stored.
-    Unknown(String),
 }
 
 impl Writer {
@@ -263,14 +259,17 @@ impl Stream {
                         .collect();
                     Ended::Known(dispatch, results)
                 }
-                Attempt::Conflict | Attempt::ContainsDuplicate | Attempt::Refused(_) => {
-                    Ended::Split(dispatch, commits)
-                }
+                Attempt::Conflict
+                | Attempt::ContainsDuplicate
+                | Attempt::Refused(_)
+                | Attempt::TooLarge(_)
+                | Attempt::Full(_)
+                | Attempt::Gone(_) => Ended::Split(dispatch, commits),
                 Attempt::NotNow(_) => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                     Ended::Split(dispatch, commits)
                 }
-                Attempt::Unknown(_) => {
+                Attempt::Unknown(_) | Attempt::Frozen(_) => {
                     commits.iter_mut().for_each(|(open, _)| open.uncertain = true);
                     tokio::time::sleep(RETRY_PAUSE).await;
                     Ended::Split(dispatch, commits)
@@ -290,7 +289,10 @@ impl Stream {
         }
         let total: usize = commits.iter().map(|c| c.messages.len()).sum();
         let batch = (total > 1).then(|| format!("{:032x}", rand::random::<u128>()));
-        let connects = client.statistics().connects.load(Ordering::Relaxed);
+        let connects = connects(&client);
+        if let Some(shortage) = self.room.frozen(connects) {
+            return Err(Attempt::Frozen(shortage.to_string()));
+        }
         let mut sequence = 0;
         for commit in commits {
             for (n, message) in commit.messages.iter().enumerate() {
@@ -306,7 +308,7 @@ impl Stream {
                         .await
                         .map_err(|error| match error.kind() {
                             client::PublishErrorKind::MaxPayloadExceeded => {
-                                Attempt::Refused(error.to_string())
+                                Attempt::TooLarge(error.to_string())
                             }
                             _ => Attempt::NotNow(error.to_string()),
                         })?;
@@ -319,7 +321,7 @@ impl Stream {
                 return match self.jetstream.send_publish(message.subject.clone(), publish).await {
                     Ok(acknowledgement) => Ok(Sent { acknowledgement, client, connects }),
                     Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
-                        Err(Attempt::Refused(error.to_string()))
+                        Err(Attempt::TooLarge(error.to_string()))
                     }
                     Err(error) => Err(Attempt::NotNow(error.to_string())),
                 };
@@ -330,13 +332,17 @@ impl Stream {
 
     /// What became of what was sent, if it was.
     async fn ended(&self, started: Result<Sent, Attempt>) -> Attempt {
-        let (attempt, is_silent) = Attempt::of(started).await;
+        let (attempt, is_silent) = Attempt::of(started, &self.room).await;
         match &attempt {
             Attempt::Unknown(_) if is_silent => self.silence.unanswered(),
-            Attempt::Unknown(_) | Attempt::NotNow(_) => {}
-            Attempt::Stored { .. } | Attempt::Conflict | Attempt::ContainsDuplicate | Attempt::Refused(_) => {
-                self.silence.heard();
-            }
+            Attempt::Unknown(_) | Attempt::NotNow(_) | Attempt::Frozen(_) => {}
+            Attempt::Stored { .. }
+            | Attempt::Conflict
+            | Attempt::ContainsDuplicate
+            | Attempt::Refused(_)
+            | Attempt::TooLarge(_)
+            | Attempt::Full(_)
+            | Attempt::Gone(_) => self.silence.heard(),
         }
         attempt
     }
@@ -355,12 +361,17 @@ impl Stream {
         loop {
             let messages = open.commit.messages.len() as u64;
             let refused_whole = matches!(attempt, Attempt::ContainsDuplicate);
+            let is_frozen = matches!(attempt, Attempt::Frozen(_));
             let (reason, look) = match attempt {
                 // The server names a duplicate by the place of the message that was sent last.
                 Attempt::Stored { last, duplicate } => {
                     return (open, Ok(Stored { first: last + 1 - messages, duplicate }));
                 }
                 Attempt::Refused(reason) => return open.ended(AppendError::Refused(reason)),
+                Attempt::TooLarge(reason) => return open.ended(AppendError::TooLarge(reason)),
+                Attempt::Full(reason) => return open.ended(AppendError::Full(reason)),
+                Attempt::Gone(reason) => return open.ended(AppendError::Gone(reason)),
+                Attempt::Frozen(reason) => (reason, true),
                 Attempt::Conflict | Attempt::ContainsDuplicate => {
                     ("others write to the same place".to_owned(), true)
                 }
@@ -382,6 +393,8 @@ impl Stream {
                     let reason = "one of its messages has an id that is stored already";
                     return open.ended(AppendError::Refused(reason.to_owned()));
                 }
+                // Nothing of it can arrive late: only a later life of the server stores again.
+                Ok(Presence::Absent { .. }) if is_frozen => return (open, Err(AppendError::Full(reason))),
                 Ok(Presence::Absent { last }) => Ok(last),
                 Err(silent) => Err(silent),
             };
@@ -407,77 +420,17 @@ impl Open {
     /// Ends it with an error, which says less where an earlier attempt may have stored it.
     fn ended(self, error: AppendError) -> (Open, Result<Stored, AppendError>) {
         let error = match error {
-            AppendError::Refused(reason) | AppendError::Unavailable { reason, .. } if self.uncertain => {
+            AppendError::Refused(reason)
+            | AppendError::TooLarge(reason)
+            | AppendError::Full(reason)
+            | AppendError::Gone(reason)
+            | AppendError::Unavailable { reason, .. }
+                if self.uncertain =>
+            {
                 AppendError::Unavailable { reason, may_have_happened: true }
             }
             error => error,
         };
         (self, Err(error))
     }
-}
-
-impl Sent {
-    /// The acknowledgement, or `None` once there is another connection than the one it was asked for on: what
-    /// was not answered there is not going to be.
-    async fn acknowledged(self) -> Option<Result<PublishAck, PublishError>> {
-        let statistics = self.client.statistics();
-        let mut acknowledgement = self.acknowledgement.into_future();
-        loop {
-            match tokio::time::timeout(LOST_LOOK, &mut acknowledgement).await {
-                Ok(acknowledged) => return Some(acknowledged),
-                Err(_) if statistics.connects.load(Ordering::Relaxed) != self.connects => return None,
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-impl Attempt {
-    /// The attempt, and whether the server was silent although the connection stayed.
-    async fn of(started: Result<Sent, Attempt>) -> (Attempt, bool) {
-        let acknowledged = match started {
-            Ok(sent) => sent.acknowledged().await,
-            Err(attempt) => return (attempt, false),
-        };
-        match acknowledged {
-            None => (Attempt::Unknown("the connection was lost meanwhile".to_owned()), false),
-            Some(Ok(ack)) => (Attempt::Stored { last: ack.sequence, duplicate: ack.duplicate }, false),
-            Some(Err(error)) => (Attempt::failed(&error), error.kind() == PublishErrorKind::TimedOut),
-        }
-    }
-
-    fn failed(error: &PublishError) -> Attempt {
-        let server = std::error::Error::source(error)
-            .and_then(|source| source.downcast_ref::<jetstream::Error>())
-            .map(|server| (server.error_code(), server.to_string()));
-        match (error.kind(), server) {
-            (_, Some((ErrorCode(code), _))) if WRONG_LAST_SEQUENCE.contains(&code) => Attempt::Conflict,
-            (_, Some((ErrorCode::ATOMIC_PUBLISH_CONTAINS_DUPLICATE_MESSAGE, _))) => {
-                Attempt::ContainsDuplicate
-            }
-            (_, Some((code, text))) if is_transient(code) => Attempt::NotNow(text),
-            (_, Some((_, text))) => Attempt::Refused(text),
-            (PublishErrorKind::StreamNotFound, None) => Attempt::NotNow("no stream answers there".to_owned()),
-            (_, None) => Attempt::Unknown(error.to_string()),
-        }
-    }
-}
-
-/// Refusals that pass: the server is starting, short of resources, or busy with other batches.
-fn is_transient(code: ErrorCode) -> bool {
-    [
-        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
-        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
-        ErrorCode::STREAM_STORE_FAILED,
-        ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT,
-        ErrorCode::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_NOT_READY,
-        ErrorCode::CLUSTER_NOT_AVAILABLE,
-        ErrorCode::INSUFFICIENT_RESOURCES,
-        ErrorCode::JETSTREAM_NOT_ENABLED,
-        ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT,
-        ErrorCode::STREAM_TOO_MANY_REQUESTS,
-        ErrorCode::ATOMIC_PUBLISH_INCOMPLETE_BATCH,
-        ErrorCode::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT,
-    ]
-    .contains(&code)
 }

@@ -93,6 +93,15 @@ pub(crate) enum AppendError {
     /// The stream did not answer within the time for retries.
     #[error("the event log does not answer: {reason}")]
     Unavailable { reason: String, may_have_happened: bool },
+    /// There is no room for it, and will be none before somebody makes room; nothing was stored.
+    #[error("there is no room: {0}")]
+    Full(String),
+    /// It is larger than the stream takes; nothing was stored.
+    #[error("it is too large: {0}")]
+    TooLarge(String),
+    /// The stream is not there, or not as the node made it: somebody must look at nats-server's store.
+    #[error("the stream is not as it was made: {0}")]
+    Gone(String),
     /// The server refuses this commit as it is.
     #[error("the event log refused it: {0}")]
     Refused(String),

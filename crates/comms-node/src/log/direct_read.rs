@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 /// Messages in one answer; the server's limit for a batched direct get is 1,024.
 const BATCH: usize = 1_000;
+/// Bytes of one answer. The server would fill it to what may wait for one connection at all, and then cut that.
+const BATCH_BYTES: usize = 4 << 20;
 /// How long one message of an answer may take to come.
 const NEXT_WAIT: Duration = Duration::from_secs(10);
 
@@ -82,5 +84,6 @@ pub(crate) async fn read(
 }
 
 fn request(subject: &str, from: u64) -> String {
-    serde_json::json!({ "batch": BATCH, "next_by_subj": subject, "seq": from }).to_string()
+    serde_json::json!({ "batch": BATCH, "max_bytes": BATCH_BYTES, "next_by_subj": subject, "seq": from })
+        .to_string()
 }

@@ -15,7 +15,7 @@ use super::appender::{Appender, Writer};
 use super::commit::{AppendError, Commit, Stored};
 use super::direct_read::{self, Found};
 use crate::Error;
-use crate::server::RestartHint;
+use crate::condition::Condition;
 
 /// See the header.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ impl Journal {
     pub(crate) async fn open(
         client: &async_nats::Client,
         name: &str,
-        hint: RestartHint,
+        condition: Condition,
     ) -> Result<(Journal, Writer), Error> {
         let stream = stream(client, name).await?;
-        let (appender, writer) = Appender::open(client.clone(), name, hint).await?;
+        let (appender, writer) = Appender::open(client.clone(), name, condition).await?;
         let incarnation = incarnation(&stream);
         let (client, name) = (client.clone(), name.to_owned());
         Ok((Journal { client, name, incarnation, stream, appender }, writer))

@@ -15,9 +15,11 @@ use super::ending::EndingState;
 use super::queue::Kept;
 use super::*;
 use crate::clock::now_ms;
+use crate::condition::Condition;
 use crate::connections::Connections;
 use crate::fixture::{Fixture, wait_until};
-use crate::server::{Managed, RestartHint};
+use crate::room::Room;
+use crate::server::Managed;
 use crate::tasks::Tasks;
 
 /// The shortest window of duplicates that the server takes: a repeat after it is what this is about.
@@ -81,7 +83,7 @@ async fn open(
         waiting: (1_000, 2),
     };
     let (log, writers, confirmed) =
-        EventLog::open(client.clone(), names, RestartHint::external()).await.unwrap();
+        EventLog::open(client.clone(), names, Condition::new(Room::endless())).await.unwrap();
     let log = std::sync::Arc::new(log);
     let tasks = Tasks::new();
     for writer in writers {

@@ -92,9 +92,9 @@ async fn a_server_that_stores_nothing_is_started_again_and_the_node_answers() {
     let node = Node::start(options(&home)).await.unwrap();
     let server = node.server.clone().unwrap();
     let (pid, url) = (server.pid(), server.url());
-    let hint = server.restart_hint();
-    hint.stalled("a test says so");
-    assert!(health(&node).await.starts_with("HTTP/1.1 503"), "until something is stored");
+    node.condition.stalled();
+    wait_until("it is told", || node.ill().is_some()).await;
+    assert!(health(&node).await.starts_with("HTTP/1.1 503"));
     wait_until("another server runs", || server.pid().is_some_and(|now| Some(now) != pid)).await;
     assert_eq!(server.url(), url);
     assert!(server_log(&home).contains(ENDED_IN_ORDER), "{}", server_log(&home));
@@ -112,7 +112,7 @@ async fn a_server_that_stores_nothing_is_started_again_and_the_node_answers() {
     };
     let hello = tokio::time::timeout(READY_WITHIN, hello).await.unwrap();
     assert!(String::from_utf8_lossy(&hello.payload).contains("\"library\""), "{hello:?}");
-    hint.recovered();
+    wait_until("it is well", || node.ill().is_none()).await;
     assert!(health(&node).await.starts_with("HTTP/1.1 200"));
     assert_eq!(node.shutdown().await, [""; 0]);
 }

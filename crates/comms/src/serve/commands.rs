@@ -38,6 +38,9 @@ use crate::limits::{
 };
 use crate::offload;
 
+/// Pause before what found no room is tried again: somebody has to make room first.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
+
 /// Handles durable commands of the types that this process has handlers for.
 #[derive(Debug)]
 pub(crate) struct Commands {
@@ -175,6 +178,8 @@ impl Commands {
         let events =
             caused(&self.comms, command, cause, emitted).await.map_err(|error| match error.kind() {
                 ErrorKind::TooLarge | ErrorKind::Invalid | ErrorKind::Denied => Failure::bury(chain(&error)),
+                // No fault of the handler's, and not to be counted as one.
+                ErrorKind::Full => Failure::retry(FULL_PAUSE).because(chain(&error)),
                 _ => Failure::from(error),
             })?;
         Ok(events.into_iter().map(Draft::from).collect())
@@ -199,10 +204,16 @@ impl Commands {
                 Ok(committed) => return Ok(committed),
                 Err(error) => error,
             };
-            if error.is_retryable() && !self.stop.is_cancelled() {
+            // What a handler did is not thrown away because there is no room for it yet.
+            let is_full = error.kind() == ErrorKind::Full;
+            if (is_full || error.is_retryable()) && !self.stop.is_cancelled() {
+                if is_full {
+                    tracing::warn!(%command, %type_name, %error, "its outcome waits for room");
+                    let _ = tokio::time::timeout(FULL_PAUSE, self.stop.cancelled()).await;
+                }
                 continue;
             }
-            let (Completion::Done, false) = (&commit.completion, error.is_retryable()) else {
+            let (Completion::Done, false) = (&commit.completion, is_full || error.is_retryable()) else {
                 return Err(error);
             };
             // The node will not store these events, now or later: that is how this command ends here.
