@@ -284,6 +284,37 @@ async fn who_guesses_a_reply_token_cannot_answer_for_a_door() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_names_no_owner_but_those_of_the_definition() {
+    let definition =
+        comms_tests::fixture::DOMAIN.replace("[service.evil]", "[service.evil]\nowners = [\"eve\"]");
+    let node = TestNode::start_with(&definition, &[]).await;
+    let evil = Attacker::of(&node, "evil").await;
+    let command = |owner: &str| json!({ "metadata": { "owner": owner }, "content": { "command": "lending.Lend", "body": {} } });
+    let event = |owner: &str| json!({ "metadata": { "owner": owner }, "content": { "event": "lending.Noted", "entity": "n1", "body": {} } });
+    for owner in ["ada", "Eve", "eve "] {
+        for (door, message) in
+            [("command.lending.Lend", command(owner)), ("event.lending.Noted", event(owner))]
+        {
+            let refused = evil.ask(&format!("library.door.{door}.evil"), message).await;
+            assert_eq!(refused["error"]["kind"], "denied", "{refused}");
+            assert!(
+                refused["error"]["message"].as_str().unwrap().contains("domain.toml lists: eve"),
+                "{refused}"
+            );
+        }
+    }
+    for (door, message) in [("command.lending.Lend", command("eve")), ("event.lending.Noted", event("eve"))] {
+        let taken = evil.ask(&format!("library.door.{door}.evil"), message).await;
+        assert!(taken["ok"].is_object(), "{taken}");
+    }
+    assert_eq!(
+        (node.stored("COMMAND").await.last, node.stored("EVENT").await.last),
+        (1, 1),
+        "and nothing else"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_cannot_be_steered_onto_another_consumer() {
     let node = TestNode::start().await;
     let mut evil = Attacker::of(&node, "evil").await;

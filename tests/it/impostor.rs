@@ -31,8 +31,10 @@ struct Impostor {
 
 impl Impostor {
     /// Takes a port and does there as nats-server does, or as a gateway that takes everything.
-    fn at(address: &str, is_nats: bool) -> Impostor {
-        let listener = TcpListener::bind(address).expect("the port of a node that was killed is free");
+    async fn at(address: &str, is_nats: bool) -> Impostor {
+        // A process that was killed closes its sockets a moment after it counts as dead.
+        let bound = async || TcpListener::bind(address);
+        let listener = wait_until("the port of a node that was killed to be free", SOON, bound).await;
         listener.set_nonblocking(true).unwrap();
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let (heard, came): (Arc<Mutex<Vec<u8>>>, Arc<Mutex<usize>>) = (Arc::default(), Arc::default());
@@ -109,7 +111,7 @@ async fn who_takes_the_ports_of_a_killed_node_is_told_nothing() {
     change_definition(&node);
     node.kill().await;
     assert!(node.comms_folder().join("node.json").exists(), "kill -9 leaves it behind");
-    let (server, gateway) = (Impostor::at(&nats, true), Impostor::at(&http, false));
+    let (server, gateway) = (Impostor::at(&nats, true).await, Impostor::at(&http, false).await);
 
     let title = format!("title={SECRET}");
     for arguments in [
@@ -164,7 +166,7 @@ async fn who_took_the_port_while_the_node_runs_elsewhere_is_told_nothing_either(
     let nats = address(&node.nats_url());
     let desk = node.connect("desk").await;
     node.kill().await;
-    let server = Impostor::at(&nats, true);
+    let server = Impostor::at(&nats, true).await;
     // The node again, at another port, which the impostor could relay to.
     let folder = node.path().to_owned();
     let elsewhere = TestNode::start_in(&folder).await;
@@ -183,7 +185,7 @@ async fn a_client_comes_back_when_the_node_does_and_not_before() {
     let evil = node.connect("evil").await;
     let nats = address(&node.nats_url());
     node.kill().await;
-    let server = Impostor::at(&nats, true);
+    let server = Impostor::at(&nats, true).await;
     evil.ask(FindDocuments { words: SECRET.into() })
         .owner("ada")
         .within(Duration::from_millis(300))

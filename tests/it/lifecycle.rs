@@ -173,3 +173,60 @@ async fn a_watch_goes_on_over_restarts_of_the_node_without_a_gap_or_a_double() {
         node.up().await;
     }
 }
+
+/// What `apply` refuses whoever asks, on the command line and over HTTP, and what a start refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_is_not_replaced_by_accident() {
+    let named = "name = \"library\"\n";
+    let definition = comms_tests::fixture::DOMAIN.replacen(named, "name = \"library\"\nversion = 2\n", 1);
+    let mut node = TestNode::start_with(&definition, &[]).await;
+    let file = node.path().join("domain.toml");
+    let in_force = node.facts()["definition"].as_str().unwrap().to_owned();
+    let unseating = format!("{definition}\n[operator]\nrights = [\"domain.read\"]\n");
+    let older = definition.replacen("version = 2", "version = 1", 1);
+    let renamed = definition.replacen(named, "name = \"archive\"\n", 1);
+    let http = async |node: &TestNode, toml: &str, more: serde_json::Value| {
+        let mut body = serde_json::json!({ "file": "domain.toml", "toml": toml });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let request = reqwest::Client::new().post(format!("{}/domain/apply", node.http_url()));
+        let answer = request.bearer_auth(node.token("operator")).body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    for (text, words) in [
+        (&older, "a version above 2"),
+        (&renamed, "keep the name"),
+        (&unseating, "operator could not change the definition any more"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let (code, out, err) = node.run(&["domain", "plan", "--as", "operator"]);
+        assert!(format!("{out}{err}").contains(words) && (code == 0) == (text == &unseating), "{out}{err}");
+        let (code, _, err) = node.run(&["domain", "apply", "--as", "operator"]);
+        assert!(code == 3 && err.contains(words), "{code}: {err}");
+        let (status, said) = http(&node, text, serde_json::json!({})).await;
+        assert!(status == 409 && said.contains(words), "{status}: {said}");
+    }
+    // Not even when it is said to be meant.
+    for text in [&older, &renamed] {
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(node.run(&["domain", "apply", "--yes", "--as", "operator"]).0, 3);
+    }
+    let (status, said) = http(&node, &definition, serde_json::json!({ "over": "another digest" })).await;
+    assert!(status == 409 && said.contains("applied meanwhile"), "{status}: {said}");
+    assert_eq!(node.facts()["definition"], in_force, "nothing has changed");
+    let (status, said) = http(&node, &definition, serde_json::json!({ "over": in_force })).await;
+    assert_eq!(status, 200, "{said}");
+    // A start refuses the same.
+    assert_eq!(node.stop().await.code(), Some(0));
+    for (text, words) in [(&older, "a version above 2"), (&renamed, "keep the name")] {
+        std::fs::write(&file, text).unwrap();
+        let (code, _, err) = node.run(&["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        assert!(code != 0 && err.contains(words), "{code}: {err}");
+    }
+    std::fs::write(&file, &definition).unwrap();
+    node.up().await;
+    std::fs::write(&file, &unseating).unwrap();
+    let (code, _, err) = node.run(&["domain", "apply", "--yes", "--as", "operator"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = node.run(&["domain", "apply", "--as", "operator"]);
+    assert_ne!(code, 0, "{err}");
+}

@@ -19,6 +19,7 @@ mod limits;
 mod listeners;
 mod memory;
 mod messages;
+mod planted;
 mod steered;
 mod tidy;
 mod vocabulary;

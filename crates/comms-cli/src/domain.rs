@@ -179,6 +179,7 @@ fn show_service(name: &ServiceName, service: &comms_domain::Service, output: Out
         asks: names(&service.asks),
         observes: names(&service.observes),
         rights: service.rights.iter().map(|right| right.as_str().to_owned()).collect(),
+        owners: service.owners.iter().map(ToString::to_string).collect(),
     };
     let mut row = Row::new("service").cell(name.to_string());
     for (verb, types) in [
@@ -189,6 +190,7 @@ fn show_service(name: &ServiceName, service: &comms_domain::Service, output: Out
         ("asks", &shown.asks),
         ("observes", &shown.observes),
         ("holds", &shown.rights),
+        ("names as owner", &shown.owners),
     ] {
         if !types.is_empty() {
             row = row.cell(format!("{verb} {}", list(types)));

@@ -251,6 +251,13 @@ fn rights(before: &Service, after: &Service) -> Vec<String> {
     }
     said.extend(after.rights.difference(&before.rights).map(|right| format!("gains {}", right.as_str())));
     said.extend(before.rights.difference(&after.rights).map(|right| format!("loses {}", right.as_str())));
+    if before.owners != after.owners {
+        let named = |service: &Service| match service.owners.is_empty() {
+            true => "anybody".to_owned(),
+            false => service.owners.iter().map(|owner| owner.as_str()).collect::<Vec<_>>().join(", "),
+        };
+        said.push(format!("may name {} instead of {} as owner", named(after), named(before)));
+    }
     said
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use comms_content::Node;
 use comms_content::cbor::{self, Reader};
 use comms_msg::door::Delivery;
-use comms_msg::{DomainName, Kind, ServiceName, TypeName};
+use comms_msg::{DomainName, Kind, Owner, ServiceName, TypeName};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
 
@@ -100,6 +100,9 @@ pub struct Service {
     pub observes: BTreeSet<TypeName>,
     /// Rights that no type gives.
     pub rights: BTreeSet<Right>,
+    /// Whom it may name as the owner of a durable command or an event; none: anybody.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub owners: BTreeSet<Owner>,
 }
 
 /// A right that follows from no type.
@@ -283,6 +286,11 @@ impl Service {
     /// Whether messages of this type reach the service, which is why it may read what they carry.
     pub fn reads(&self, name: &TypeName) -> bool {
         self.handles.contains(name) || self.answers.contains(name) || self.observes.contains(name)
+    }
+
+    /// Whether the service may say that `owner` answers for what it sends or emits.
+    pub fn may_name(&self, owner: &Owner) -> bool {
+        self.owners.is_empty() || self.owners.contains(owner)
     }
 
     /// Whether the service holds a right.

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use comms_msg::limits::OWNER_BYTES_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::limits::{COPIES_MAX, VERSION_MAX};
+use crate::limits::{COPIES_MAX, OWNERS_MAX, VERSION_MAX};
 
 /// The schema as one JSON value.
 pub fn domain_schema() -> Value {
@@ -144,6 +145,9 @@ struct ServiceSection {
     observes: Vec<String>,
     /// Rights that no type gives.
     rights: Vec<RightWord>,
+    /// Whom it may name as the owner of durable commands and events. Anybody, if the key is left out.
+    #[schemars(schema_with = "owners")]
+    owners: Vec<String>,
 }
 
 /// A right that follows from no type.
@@ -191,6 +195,16 @@ fn types(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "uniqueItems": true,
         "items": { "anyOf": [{ "type": "string", "pattern": TYPE_PATTERN }, { "const": "*" }] }
+    })
+}
+
+fn owners(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": OWNERS_MAX,
+        "uniqueItems": true,
+        "items": { "type": "string", "minLength": 1, "maxLength": OWNER_BYTES_MAX }
     })
 }
 

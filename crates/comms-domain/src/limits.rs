@@ -10,6 +10,9 @@ pub const SCHEMA_BYTES_MAX: usize = 256 << 10;
 pub const TYPES_MAX: usize = 4096;
 /// Services, without `dev` and `operator`. Each is a user of nats-server and two consumers at most.
 pub const SERVICES_MAX: usize = 1024;
+/// Owners that one service may be bound to. People come and go more often than definitions: many more belong behind a
+/// service that knows them.
+pub const OWNERS_MAX: usize = 1024;
 /// Problems reported at once: more than a person mends in one go.
 pub const PROBLEMS_MAX: usize = 200;
 /// Problems of one body reported at once: the answer must stay far below one message.

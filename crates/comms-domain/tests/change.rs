@@ -154,3 +154,9 @@ fn who_could_not_change_the_definition_any_more_is_named() {
     assert_eq!(unseated.warnings(), ["operator could not change the definition any more"]);
     assert!(unseated.forbidden().is_empty());
 }
+
+#[test]
+fn whom_a_service_may_name_is_told_when_it_changes() {
+    let wider = change(&[("[service.desk]", "[service.desk]\nowners = [\"ada\", \"bob\"]")]);
+    assert_eq!(wider.lines, ["~ service desk: may name ada, bob instead of anybody as owner"]);
+}

@@ -155,7 +155,7 @@ impl LocalNode {
             "no node runs for {}: the one that wrote node.json has ended (process {pid}); run: comms up",
             self.folder.path().display()
         );
-        Error::new(ErrorKind::Config, message).because(error)
+        Error::new(ErrorKind::Config, message)
     }
 }
 

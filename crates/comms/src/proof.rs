@@ -84,7 +84,8 @@ pub fn options(seed: &str, voucher: Voucher) -> Result<ConnectOptions, nkeys::er
             Ok(auth)
         }
     });
-    Ok(options.reconnect_to_server_callback(move |servers, _| {
+    // What a server tells of others is read before it is known who it is, and nobody vouches for them.
+    Ok(options.ignore_discovered_servers().reconnect_to_server_callback(move |servers, _| {
         let begun = Arc::clone(&beginning);
         let word = AbortOnDropHandle::new(tokio::spawn(asking.clone().wait()));
         async move {

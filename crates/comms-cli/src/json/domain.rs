@@ -92,6 +92,8 @@ pub(crate) struct ShownService {
     pub(crate) observes: Vec<String>,
     /// Rights that follow from no type.
     pub(crate) rights: Vec<String>,
+    /// Whom it may name as owner; empty for anybody.
+    pub(crate) owners: Vec<String>,
 }
 
 /// `comms domain accounts`

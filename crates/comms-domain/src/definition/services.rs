@@ -3,19 +3,19 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use comms_msg::{Kind, ServiceName, TypeName};
+use comms_msg::{Kind, Owner, ServiceName, TypeName};
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Entry as Section, Keys, Reader, entries};
 use super::types::Types;
 use crate::domain::{Right, Service};
-use crate::limits::SERVICES_MAX;
+use crate::limits::{OWNERS_MAX, SERVICES_MAX};
 use crate::nearest;
 use crate::schema::echo;
 
 /// Keys of a service.
-pub(crate) const SERVICE_KEYS: [&str; 7] =
-    ["handles", "answers", "emits", "sends", "asks", "observes", "rights"];
+pub(crate) const SERVICE_KEYS: [&str; 8] =
+    ["handles", "answers", "emits", "sends", "asks", "observes", "rights", "owners"];
 /// What stands for everything of a kind.
 const ALL: &str = "*";
 
@@ -64,6 +64,7 @@ pub(super) struct RawService {
     /// Lists of which a part could not be read.
     pub(super) unread: BTreeSet<ListKey>,
     rights: BTreeSet<Right>,
+    owners: BTreeSet<Owner>,
 }
 
 impl RawService {
@@ -168,7 +169,47 @@ fn service(
             right(reader, &mut raw, text, at);
         }
     }
+    if let Some(entry) = keys.get("owners")
+        && let Some(list) = texts(reader, entry)
+    {
+        owners(reader, &mut raw, &list, entry.at);
+    }
     raw
+}
+
+fn owners(reader: &mut Reader<'_>, raw: &mut RawService, list: &[(&str, usize)], place: usize) {
+    if list.is_empty() {
+        reader.problem(
+            place,
+            "owners is empty: nobody could answer for what it sends".to_owned(),
+            "list those whom the service may name, or remove the key: then it may name anybody",
+        );
+    }
+    for &(text, at) in list {
+        if raw.owners.len() == OWNERS_MAX {
+            reader.problem(
+                at,
+                format!("more than {OWNERS_MAX} owners"),
+                "remove the key: then it may name anybody",
+            );
+            return;
+        }
+        match Owner::new(text) {
+            Ok(owner) => {
+                if !raw.owners.insert(owner) {
+                    reader.problem(
+                        at,
+                        format!("{} is listed twice in owners", echo(text)),
+                        "remove one of them",
+                    );
+                }
+            }
+            Err(_) => {
+                let what = format!("not an owner: {}", echo(text));
+                reader.problem(at, what, "1 to 128 bytes without control characters");
+            }
+        }
+    }
 }
 
 /// The entries of a list of texts with their places; `None` if a part could not be read.
@@ -313,6 +354,7 @@ pub(super) fn resolve(raw: RawServices, types: &Types) -> BTreeMap<ServiceName, 
                 asks: list(ListKey::Asks),
                 observes: list(ListKey::Observes),
                 rights: std::mem::take(&mut raw.rights),
+                owners: std::mem::take(&mut raw.owners),
             };
             (name, service)
         })

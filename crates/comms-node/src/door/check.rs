@@ -4,13 +4,16 @@
 use comms_content::{Cid, Node};
 use comms_domain::{Domain, Service, Spec};
 use comms_msg::door::{FieldProblem, Refusal, RefusalKind};
-use comms_msg::{Body, Msg, ServiceName, TypeName};
+use comms_msg::{Body, Msg, Owner, ServiceName, TypeName};
 
 use super::Doors;
 use crate::log::commit::AppendError;
 
 /// Links in one message at most: each is looked up before the message is kept.
 const LINKS_MAX: usize = 1_000;
+
+/// Owners that a refusal lists; it is enough to see what is meant.
+const OWNERS_TOLD_MAX: usize = 8;
 
 impl Doors {
     /// Checks `msg` from `sender` against its type's definition. The schema decides whether a number is an integer or
@@ -110,6 +113,24 @@ impl Doors {
         let who: Vec<&str> = domain.services_that(|service| may(service)).map(ServiceName::as_str).collect();
         let who = if who.is_empty() { "nobody".to_owned() } else { who.join(", ") };
         let message = format!("{sender} may not {verb} {type_name}; domain.toml lists: {who}");
+        Err(Refusal::new(RefusalKind::Denied, message))
+    }
+
+    /// Whether the definition lets `sender` say that `owner` answers for this. That it is true, nobody checks.
+    pub(super) fn may_name(
+        &self,
+        domain: &Domain,
+        sender: &ServiceName,
+        owner: &Owner,
+    ) -> Result<(), Refusal> {
+        let Some(service) = domain.service(sender).filter(|service| !service.may_name(owner)) else {
+            return Ok(());
+        };
+        let who: Vec<&str> = service.owners.iter().map(Owner::as_str).take(OWNERS_TOLD_MAX).collect();
+        let message = format!(
+            "/metadata/owner  {sender} may not name the owner {owner}; domain.toml lists: {}",
+            who.join(", ")
+        );
         Err(Refusal::new(RefusalKind::Denied, message))
     }
 

@@ -27,6 +27,7 @@ impl Doors {
         }
         self.has_room()?;
         let (mut msg, filled) = complete::whole(message, Kind::Command, &type_name, sender)?;
+        self.may_name(domain, sender, &msg.metadata.owner)?;
         let offloaded = self.check(domain, sender, &mut msg).await?;
         let id = msg.id;
         let subject = Subject::Command { domain: domain.name.clone(), type_name, sender: sender.clone() };

@@ -95,6 +95,10 @@ impl Doors {
                 return Err(self.unknown(domain, comms_msg::Kind::Event, &type_name).below(&place));
             }
             self.allowed(domain, sender, &type_name, "emit", |service| service.emits.contains(&type_name))?;
+            // Who answers for the command was named by its sender.
+            if msg.metadata.owner != held.command.owner {
+                self.may_name(domain, sender, &msg.metadata.owner).map_err(|r| r.below(&place))?;
+            }
             self.check(domain, sender, &mut msg).await.map_err(|r| r.below(&place))?;
             checked.push(self.new_event(msg, filled)?);
         }

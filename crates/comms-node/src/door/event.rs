@@ -28,6 +28,7 @@ impl Doors {
         let mut offloaded: Vec<String> = Vec::new();
         for message in messages {
             let (mut msg, names) = complete::whole(&message, Kind::Event, type_name, sender)?;
+            self.may_name(domain, sender, &msg.metadata.owner)?;
             offloaded.extend(self.check(domain, sender, &mut msg).await?);
             filled.merge(names.clone());
             events.push(self.new_event(msg, names)?);

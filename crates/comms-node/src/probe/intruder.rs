@@ -124,6 +124,7 @@ pub(super) fn attempts(domain: &str, layout: &Layout, user: &User) -> Vec<Attemp
     attempts.extend(as_other.take(1).map(|subject| publish(subject, "it could speak as somebody else")));
     if let Some(other) = others().find(|other| other.name != NODE) {
         attempts.push(subscribe(format!("_INBOX.{}.>", other.name), "it could read another's answers"));
+        attempts.push(publish(format!("_INBOX.{}.{TOKEN}", other.name), "it could answer for the node"));
         attempts.push(subscribe(
             format!("{domain}.deliver.{}.>", other.name),
             "it could take another's messages",
