@@ -20,6 +20,7 @@ mod listeners;
 mod memory;
 mod messages;
 mod planted;
+mod rogue;
 mod steered;
 mod tidy;
 mod vocabulary;

@@ -55,7 +55,7 @@ async fn watch(pid: u32, held: &mut u64) {
 }
 
 /// The most memory that a process has held so far, in MiB: `VmHWM` of proc(5), which is in KiB.
-fn highest(pid: u32) -> Option<u64> {
+pub(crate) fn highest(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.div_ceil(1024))

@@ -12,11 +12,12 @@ mod stream;
 
 use serde::Serialize;
 
-pub use consumer::{AckPolicy, Consumer, Purpose};
+pub use bridge::{bridge_subject, foreign_subject, node_user};
+pub use consumer::{Consumer, Purpose};
 pub use difference::Difference;
 pub use node::{NodeId, NodeName, NodeNameError, Role};
 pub use rights::User;
-pub use stream::{Republish, Retention, Source, Stream};
+pub use stream::{Republish, Retention, Stream, Transform};
 pub(crate) use stream::{command_name, event_name};
 
 use crate::domain::Domain;
@@ -29,19 +30,22 @@ pub enum Account {
     Domain,
     /// All services, with `dev` and `operator`. No JetStream.
     Services,
+    /// Where hub and leafs meet: their nodes, and nothing else. No JetStream. Nobody is in it on a node alone.
+    Leafs,
     /// The server's own.
     Sys,
 }
 
 impl Account {
     /// Every account.
-    pub const ALL: [Self; 3] = [Self::Domain, Self::Services, Self::Sys];
+    pub const ALL: [Self; 4] = [Self::Domain, Self::Services, Self::Leafs, Self::Sys];
 
     /// As nats-server names it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Domain => "DOMAIN",
             Self::Services => "SERVICES",
+            Self::Leafs => "LEAFS",
             Self::Sys => "SYS",
         }
     }
@@ -98,7 +102,7 @@ pub struct Layout {
     pub exports: Vec<Export>,
     /// What crosses between accounts, seen from the taker.
     pub imports: Vec<Import>,
-    /// Subjects that never cross between two nodes, in either direction.
+    /// Subjects that never cross between two nodes, in either direction, whatever their permissions say.
     pub bridge_denies: Vec<String>,
 }
 

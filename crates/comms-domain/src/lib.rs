@@ -26,8 +26,8 @@ pub use change::{Change, Changes, Orphan};
 pub use domain::{CommandSpec, ContentPolicy, Domain, EventSpec, QuerySpec, Right, Service, Spec};
 pub use explain::{Explanation, Route};
 pub use layout::{
-    Account, AckPolicy, Consumer, Difference, Export, Import, Layout, NodeId, NodeName, NodeNameError,
-    Purpose, Republish, Retention, Role, Share, Source, Stream, User,
+    Account, Consumer, Difference, Export, Import, Layout, NodeId, NodeName, NodeNameError, Purpose,
+    Republish, Retention, Role, Share, Stream, Transform, User, bridge_subject, foreign_subject, node_user,
 };
 pub use problem::{Problem, Problems};
 pub use schema::{FieldProblem, Schema};

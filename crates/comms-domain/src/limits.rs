@@ -54,10 +54,6 @@ pub const VERSION_MAX: u32 = 1_000_000;
 pub const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Messages given to a service and not yet acknowledged: what one service holds in memory at most.
 pub const ACK_PENDING_MAX: i64 = 1024;
-/// Events on the way between two nodes: what the receiving side buffers at most.
-pub const SOURCE_PENDING_MAX: i64 = 10_000;
-/// How often a silent sourcing consumer says that it is alive; the receiver restarts after three are missed.
-pub const SOURCE_HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long the server recognises a repeated `Nats-Msg-Id`. Beyond it the node's index does.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// What one stored message may be: the wire limit of a message and room for the headers the server reads.
@@ -66,5 +62,7 @@ pub const STORED_BYTES_MAX: i32 = (1 << 20) + (16 << 10);
 pub const PAYLOAD_BYTES_MAX: u64 = 2 << 20;
 /// Bits of an unguessable name.
 pub const TOKEN_BYTES: usize = 16;
-/// Nodes that one node knows. Each is a source of its own in one stream.
+/// Subscriptions of one leaf on its hub: the talk of a bridge needs six, and each costs the hub's server memory.
+pub const LEAF_SUBSCRIPTIONS_MAX: u32 = 256;
+/// Nodes that one node knows. Each is a connection and two tasks of a hub.
 pub const PEERS_MAX: usize = 256;

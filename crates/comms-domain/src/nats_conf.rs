@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::layout::{Account, Export, Import, Layout, Role, Share, User};
+use crate::limits::LEAF_SUBSCRIPTIONS_MAX;
 
 pub mod server_limits;
 
@@ -180,7 +181,7 @@ pub fn accounts(layout: &Layout, keys: &Keys) -> Result<String, ConfError> {
     let mut out = String::with_capacity(16 << 10);
     line(&mut out, "# Written by comms from domain.toml. To be read inside the accounts of nats-server:");
     line(&mut out, "#   accounts { include \"this-file.conf\" }");
-    for account in [Account::Domain, Account::Services] {
+    for account in [Account::Domain, Account::Services, Account::Leafs] {
         write_account(&mut out, layout, keys, account)?;
     }
     Ok(out)
@@ -201,7 +202,7 @@ fn leafnodes(out: &mut String, layout: &Layout, options: &ServerOptions) -> Resu
             line(out, "  remotes: [");
             line(out, "    {");
             field(out, 3, "url", &quote(&remote.url));
-            field(out, 3, "account", Account::Domain.as_str());
+            field(out, 3, "account", Account::Leafs.as_str());
             line(out, &format!("      include \"{LEAF_SEED_FILE}\""));
             list(out, 3, "deny_imports", &layout.bridge_denies);
             list(out, 3, "deny_exports", &layout.bridge_denies);
@@ -223,9 +224,15 @@ fn leafnodes(out: &mut String, layout: &Layout, options: &ServerOptions) -> Resu
 }
 
 fn write_account(out: &mut String, layout: &Layout, keys: &Keys, account: Account) -> Result<(), ConfError> {
+    if account == Account::Leafs && layout.role == Role::Standalone {
+        return Ok(());
+    }
     line(out, &format!("  {} {{", account.as_str()));
     if account == Account::Domain {
         field(out, 2, "jetstream", "enabled");
+    }
+    if account == Account::Leafs {
+        line(out, &format!("    limits {{ max_subscriptions: {LEAF_SUBSCRIPTIONS_MAX} }}"));
     }
     line(out, "    users: [");
     for user in layout.users.iter().filter(|user| user.account == account) {

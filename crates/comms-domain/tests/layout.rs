@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comms_domain::{Account, AckPolicy, Difference, Domain, Layout, NodeId, Purpose, Retention, Role, User};
+use comms_domain::{Account, Difference, Domain, Layout, NodeId, Purpose, Retention, Role, User};
 
 fn library() -> Domain {
     parse(include_str!("library/domain.toml"))
@@ -38,10 +38,8 @@ fn user<'a>(layout: &'a Layout, name: &str) -> &'a User {
 
 /// The name of the consumer of a service on a stream.
 fn consumer(layout: &Layout, stream: &str, service: &str) -> String {
-    let found = layout
-        .consumers
-        .iter()
-        .find(|c| c.stream == stream && c.purpose.service().is_some_and(|s| s.as_str() == service));
+    let found =
+        layout.consumers.iter().find(|c| c.stream == stream && c.purpose.service().as_str() == service);
     found.unwrap().name.clone()
 }
 
@@ -86,8 +84,7 @@ fn a_service_has_a_consumer_for_what_it_handles_and_one_for_what_it_observes() {
     let archive = &layout.consumers[0];
     assert_eq!(archive.stream, "COMMAND_n1");
     assert_eq!(archive.filter_subjects, ["library.command.documents.AddDocument.*"]);
-    assert_eq!(archive.deliver_group.as_deref(), Some("archive"));
-    assert_eq!(archive.ack_policy, AckPolicy::Explicit);
+    assert_eq!(archive.deliver_group, "archive");
     let token = archive.name.strip_prefix("archive-").unwrap();
     assert_eq!(token.len(), 32);
     assert_eq!(archive.deliver_subject, format!("library.deliver.archive.command-{token}"));
@@ -200,27 +197,22 @@ fn nobody_publishes_what_a_stream_stores() {
 }
 
 #[test]
-fn a_hub_and_its_leafs_name_the_same_consumers_and_subjects() {
-    let (hub, leaf) = (hub(), leaf());
-    for (here, there) in [(&hub, &leaf), (&leaf, &hub)] {
-        let foreign = here.stream(&format!("FOREIGN_{}", here.node)).unwrap();
-        assert!(
-            foreign.subjects.is_empty() && foreign.deny_delete && foreign.deny_purge && foreign.allow_direct
+fn a_hub_and_its_leafs_keep_the_events_of_others_in_a_stream_that_only_the_node_writes() {
+    for layout in [hub(), leaf()] {
+        let foreign = layout.stream(&format!("FOREIGN_{}", layout.node)).unwrap();
+        assert_eq!(foreign.subjects, ["library.foreign.*.*.*"]);
+        let transform = foreign.transform.as_ref().unwrap();
+        assert_eq!(transform.source, "library.foreign.*.*.*");
+        assert_eq!(
+            transform.destination, "library.event.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}",
+            "under the subject that it had"
         );
-        assert_eq!(foreign.republish, here.stream(&format!("EVENT_{}", here.node)).unwrap().republish);
-        let source = foreign.sources.iter().find(|s| s.stream == format!("EVENT_{}", there.node)).unwrap();
-        assert_eq!(source.api_prefix, format!("$JS.{}.API", there.node));
-        let consumer =
-            there.consumers.iter().find(|c| c.stream == source.stream && c.name == source.consumer).unwrap();
-        assert_eq!(consumer.deliver_subject, source.deliver_subject);
-        assert_eq!((consumer.ack_policy, consumer.flow_control), (AckPolicy::FlowControl, true));
-        assert!(consumer.idle_heartbeat.is_some() && consumer.deliver_group.is_none());
-        assert_eq!(consumer.filter_subjects, ["library.event.>"]);
-        assert_eq!(foreign.sources.len(), 2);
+        assert!(foreign.deny_delete && foreign.deny_purge && foreign.allow_direct);
+        assert_eq!(foreign.republish, layout.stream(&format!("EVENT_{}", layout.node)).unwrap().republish);
     }
-    let denied =
-        ["command", "event", "live", "outcome", "deliver", "content"].map(|what| format!("library.{what}.>"));
-    assert_eq!(leaf.bridge_denies, denied);
+    assert!(alone().streams.iter().all(|stream| stream.transform.is_none()));
+    let subject = comms_domain::foreign_subject("library.event.documents.d-1.DocumentAdded");
+    assert_eq!(subject.as_deref(), Some("library.foreign.documents.d-1.DocumentAdded"));
 }
 
 #[test]
@@ -229,7 +221,7 @@ fn an_observer_reads_its_own_log_and_that_of_others() {
     let streams: BTreeSet<&str> = hub
         .consumers
         .iter()
-        .filter(|c| c.purpose.service().is_some_and(|s| s.as_str() == "indexer"))
+        .filter(|c| c.purpose.service().as_str() == "indexer")
         .map(|c| c.stream.as_str())
         .collect();
     assert_eq!(streams, BTreeSet::from(["EVENT_hub", "FOREIGN_hub"]));
@@ -240,35 +232,32 @@ fn an_observer_reads_its_own_log_and_that_of_others() {
 }
 
 #[test]
-fn a_leaf_joins_with_the_least_that_sourcing_needs() {
-    let hub = hub();
-    let leafa = hub.user(Account::Domain, "leaf-leafa").unwrap();
-    assert_eq!(
-        leafa.publish,
-        [
-            "$JSC.R.>",
-            "$JS.hub.API.CONSUMER.RESET.EVENT_hub.source-leafa",
-            "$JS.FC.EVENT_hub.source-leafa.>",
-            "$JS.FC.*.*.EVENT_hub.source-leafa.>",
-            "library.node.hub.source.leafa",
-            "$JS.leafb.API.CONSUMER.RESET.EVENT_leafb.source-leafa",
-            "$JS.FC.EVENT_leafb.source-leafa.>",
-            "$JS.FC.*.*.EVENT_leafb.source-leafa.>",
-            "library.node.leafb.source.leafa",
-        ]
-    );
-    assert_eq!(
-        leafa.subscribe[..5],
-        [
-            "$JSC.R.>",
-            "library.node.leafa.source.hub",
-            "$JS.leafa.API.CONSUMER.RESET.EVENT_leafa.source-hub",
-            "$JS.FC.EVENT_leafa.source-hub.>",
-            "$JS.FC.*.*.EVENT_leafa.source-hub.>",
-        ]
-    );
-    assert!(leaf().user(Account::Domain, "leaf-leafa").is_none());
-    assert!(alone().users.iter().all(|user| !user.name.starts_with("leaf-")));
+fn hub_and_leaf_meet_where_nothing_else_is_and_each_speaks_for_itself_alone() {
+    let (hub, leaf) = (hub(), leaf());
+    let rights = |layout: &Layout, name: &str| {
+        let user = layout.user(Account::Leafs, name).unwrap();
+        (user.publish.join(" "), user.subscribe.join(" "))
+    };
+    let (to_hub, to_leaf) =
+        ("library.bridge.hub.leafa.>".to_owned(), "library.bridge.leafa.hub.>".to_owned());
+    assert_eq!(rights(&hub, "leaf-leafa"), (to_hub.clone(), to_leaf.clone()));
+    assert_eq!(rights(&hub, "node-leafa"), (to_leaf.clone(), to_hub.clone()));
+    assert_eq!(rights(&leaf, "node-hub"), (to_hub, to_leaf));
+    let names = |layout: &Layout| -> Vec<String> {
+        layout.users.iter().filter(|u| u.account == Account::Leafs).map(|u| u.name.clone()).collect()
+    };
+    assert_eq!(names(&hub), ["leaf-leafa", "leaf-leafb", "node-leafa", "node-leafb"]);
+    assert_eq!(names(&leaf), ["node-hub"], "a leaf reaches its siblings through the hub");
+    assert!(names(&alone()).is_empty());
+    for layout in [&hub, &leaf] {
+        assert!(layout.exports.iter().all(|export| export.account == Account::Domain));
+        assert!(layout.imports.iter().all(|import| import.account == Account::Services));
+        let in_domain = layout.users.iter().filter(|u| u.account == Account::Domain);
+        assert_eq!(in_domain.map(|u| u.name.as_str()).collect::<Vec<_>>(), ["node"]);
+        for denied in ["library.command.>", "library.event.>", "library.foreign.>", "$JS.>", "$SYS.>"] {
+            assert!(layout.bridge_denies.iter().any(|subject| subject == denied), "{denied}");
+        }
+    }
 }
 
 #[test]

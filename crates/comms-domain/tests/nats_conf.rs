@@ -200,6 +200,13 @@ fn a_hub_accepts_leafs_and_a_leaf_joins() {
     let text = server(&hub, &keys(&hub), &listening).unwrap();
     assert!(text.contains("leafnodes {\n  host: \"10.0.0.1\"\n  port: 7422\n}\n"), "{text}");
     assert!(text.contains("      # leaf-n2\n"), "{text}");
+    let leafs = text.split("  LEAFS {\n").nth(1).unwrap();
+    let leafs = &leafs[..leafs.find("  }\n").unwrap()];
+    assert!(leafs.contains("    limits { max_subscriptions: 256 }\n"), "{leafs}");
+    assert!(
+        !leafs.contains("jetstream") && !leafs.contains("import") && !leafs.contains("export"),
+        "{leafs}"
+    );
 
     let leaf = layout(Role::Leaf { hub: "n0".parse().unwrap(), siblings: Vec::new() });
     let joining =
@@ -210,7 +217,7 @@ fn a_hub_accepts_leafs_and_a_leaf_joins() {
   remotes: [
     {
       url: "nats-leaf://10.0.0.1:7422"
-      account: DOMAIN
+      account: LEAFS
       include "leaf-seed.conf"
       deny_imports: [
         "lib.command.>"

@@ -134,6 +134,15 @@ pub(crate) async fn connect(
     connect_to(&[url.to_owned()], account, options).await
 }
 
+/// How the node connects as a further user of its own, and again whenever it breaks.
+pub(crate) fn lasting(
+    seed: &SecretText,
+    purpose: &str,
+    vouch: Option<&Vouch>,
+) -> Result<ConnectOptions, Error> {
+    Ok(described(begin(seed, vouch)?, &own_inbox(), purpose))
+}
+
 /// How somebody connects to a server that exists, once.
 pub(crate) fn options(seed: &SecretText, inbox: &str, purpose: &str) -> ConnectOptions {
     let options = ConnectOptions::new().nkey(seed.as_str().to_owned());

@@ -85,6 +85,9 @@ pub fn seed_path(folder: &Folder, account: Account, user: &str) -> PathBuf {
     if is_service(account, user) {
         folder.credentials().join(format!("{user}.nk"))
     } else {
+        // The key of a leaf is known to people by this path, from when leafs were in DOMAIN.
+        let is_leaf = account == Account::Leafs && user.starts_with("leaf-");
+        let account = if is_leaf { Account::Domain } else { account };
         folder.node().join(format!("{}.{user}.nk", account.as_str().to_ascii_lowercase()))
     }
 }

@@ -6,6 +6,7 @@
 pub mod access;
 mod administration;
 mod bearers;
+mod bridge;
 mod clients;
 mod clock;
 mod condition;

@@ -38,7 +38,7 @@ use crate::options::{Bridge, Nats, Options};
 use crate::room::Room;
 use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
-use crate::{Error, external, provision};
+use crate::{Error, bridge, external, provision};
 
 /// A running node.
 #[derive(Debug)]
@@ -236,8 +236,22 @@ impl Node {
         let hearing = doors.clone().hear(confirmed, stop);
         back.essential("settled commands", hearing.map(Ok::<(), Infallible>));
         let transport = Transport::open(doors.clone(), connections.services.clone()).await?;
-        administration.doors.set(doors).expect("the doors are opened once");
         let front = Tasks::new();
+        if let Some(foreign) = doors.log.foreign.clone() {
+            let parts = bridge::Parts {
+                id: &id,
+                keys: &keys,
+                url: &nats,
+                vouch: server.as_ref().map(|server| server.vouch()),
+                domain: connections.domain.clone(),
+                current: current.clone(),
+                own: doors.log.incarnation().to_owned(),
+                foreign,
+                checkpoint: folder.node().join("foreign.json"),
+            };
+            bridge::start(parts, &front).await?;
+        }
+        administration.doors.set(doors).expect("the doors are opened once");
         let stop = front.token();
         front.essential("doors", transport.serve(stop).map(Ok::<(), Infallible>));
         let stop = front.token();

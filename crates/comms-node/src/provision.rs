@@ -246,7 +246,7 @@ mod tests {
     /// What the layout delivers for that purpose.
     async fn deliveries(jetstream: &jetstream::Context, layout: &Layout, purpose: &Purpose) -> Subscriber {
         let consumer = layout.consumers.iter().find(|consumer| consumer.purpose == *purpose).unwrap();
-        let group = consumer.deliver_group.clone().unwrap();
+        let group = consumer.deliver_group.clone();
         jetstream.client().queue_subscribe(consumer.deliver_subject.clone(), group).await.unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! The consumers of a node: one per service and stream it reads, and one per other node that reads the log.
+//! The consumers of a node: one per service and stream it reads.
 //!
 //! All are durable push consumers whose deliver subject the node chooses, which leaves a service no reply
 //! subject to choose. Their names cannot be guessed, so that nobody can acknowledge for somebody else.
@@ -9,7 +9,6 @@ use comms_msg::{Filter, ServiceName};
 use ring::hmac;
 use serde::Serialize;
 
-use super::bridge;
 use super::node::NodeId;
 use super::stream::{command_name, event_name, foreign_name};
 use crate::domain::{Domain, hex};
@@ -25,16 +24,13 @@ pub enum Purpose {
     Event(ServiceName),
     /// Events of other nodes for a service that observes them.
     Foreign(ServiceName),
-    /// This node's events for another node.
-    Peer(String),
 }
 
 impl Purpose {
-    /// The service it delivers to; none for another node.
-    pub fn service(&self) -> Option<&ServiceName> {
+    /// The service it delivers to.
+    pub fn service(&self) -> &ServiceName {
         match self {
-            Self::Command(service) | Self::Event(service) | Self::Foreign(service) => Some(service),
-            Self::Peer(_) => None,
+            Self::Command(service) | Self::Event(service) | Self::Foreign(service) => service,
         }
     }
 
@@ -44,21 +40,12 @@ impl Purpose {
             Self::Command(_) => "command",
             Self::Event(_) => "event",
             Self::Foreign(_) => "foreign",
-            Self::Peer(_) => "source",
         }
     }
 }
 
-/// How messages are acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum AckPolicy {
-    /// Each by its receiver.
-    Explicit,
-    /// By the flow control of the stream that sources from it.
-    FlowControl,
-}
-
-/// One durable push consumer. It delivers from the beginning of its stream, as often as it takes.
+/// One durable push consumer. It delivers from the beginning of its stream, as often as it takes, and each message is
+/// acknowledged by its receiver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Consumer {
     /// The stream it reads.
@@ -71,21 +58,15 @@ pub struct Consumer {
     pub filter_subjects: Vec<String>,
     /// Where it delivers.
     pub deliver_subject: String,
-    /// Several instances of a service share the messages; none for another node.
-    pub deliver_group: Option<String>,
-    /// Who acknowledges.
-    pub ack_policy: AckPolicy,
-    /// After this an unacknowledged message is delivered again; none without explicit acknowledgement.
-    pub ack_wait: Option<Duration>,
+    /// Several instances of a service share the messages.
+    pub deliver_group: String,
+    /// After this an unacknowledged message is delivered again.
+    pub ack_wait: Duration,
     /// Delivered and not yet acknowledged at most.
     pub ack_pending_max: i64,
-    /// The receiver says when it can take more.
-    pub flow_control: bool,
-    /// How often it says that it is alive when nothing is delivered.
-    pub idle_heartbeat: Option<Duration>,
 }
 
-/// The consumers of a node, by service and then by node.
+/// The consumers of a node, by service.
 pub(super) fn all(domain: &Domain, node: &NodeId) -> Vec<Consumer> {
     let d = &domain.name;
     let name = node.name.as_str();
@@ -114,7 +95,6 @@ pub(super) fn all(domain: &Domain, node: &NodeId) -> Vec<Consumer> {
             events,
         ));
     }
-    consumers.extend(node.peers().into_iter().map(|peer| bridge::consumer(domain, node, peer)));
     consumers
 }
 
@@ -125,19 +105,16 @@ fn for_service(
     purpose: Purpose,
     filter_subjects: Vec<String>,
 ) -> Consumer {
-    let service = purpose.service().expect("the callers pass purposes of services").to_string();
+    let service = purpose.service().to_string();
     let token = token(&node.secret, &stream, &service, purpose.word());
     Consumer {
         stream,
         name: format!("{service}-{token}"),
         filter_subjects,
         deliver_subject: format!("{}.deliver.{service}.{}-{token}", domain.name, purpose.word()),
-        deliver_group: Some(service),
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: Some(ACK_WAIT),
+        deliver_group: service,
+        ack_wait: ACK_WAIT,
         ack_pending_max: ACK_PENDING_MAX,
-        flow_control: false,
-        idle_heartbeat: None,
         purpose,
     }
 }

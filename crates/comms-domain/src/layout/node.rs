@@ -26,7 +26,7 @@ impl NodeName {
         &self.0
     }
 
-    /// The user of its hub's account DOMAIN as which this node joins.
+    /// The user of its hub's account LEAFS as which this node joins.
     pub fn leaf_user(&self) -> String {
         format!("leaf-{self}")
     }
@@ -89,13 +89,25 @@ impl NodeId {
         Self { name, secret, role: Role::Standalone }
     }
 
-    /// The nodes it exchanges events with, sorted, without itself, at most [`PEERS_MAX`].
+    /// The nodes whose events it wants, sorted, without itself, at most [`PEERS_MAX`].
     pub fn peers(&self) -> Vec<&NodeName> {
-        let mut peers: Vec<&NodeName> = match &self.role {
+        match &self.role {
+            Role::Leaf { hub, siblings } => self.others(std::iter::once(hub).chain(siblings)),
+            Role::Standalone | Role::Hub { .. } => self.neighbours(),
+        }
+    }
+
+    /// The nodes it is connected to directly, in the same way: the leafs of a hub, the hub of a leaf.
+    pub fn neighbours(&self) -> Vec<&NodeName> {
+        match &self.role {
             Role::Standalone => Vec::new(),
-            Role::Hub { leafs } => leafs.iter().collect(),
-            Role::Leaf { hub, siblings } => std::iter::once(hub).chain(siblings).collect(),
-        };
+            Role::Hub { leafs } => self.others(leafs.iter()),
+            Role::Leaf { hub, .. } => self.others(std::iter::once(hub)),
+        }
+    }
+
+    fn others<'a>(&self, nodes: impl Iterator<Item = &'a NodeName>) -> Vec<&'a NodeName> {
+        let mut peers: Vec<&NodeName> = nodes.collect();
         peers.retain(|peer| **peer != self.name);
         peers.sort();
         peers.dedup();

@@ -97,7 +97,7 @@ fn publish(
     }
     allowed.extend(service.emits.iter().map(|event| door(Door::Event(event.clone()))));
     allowed.extend(domain.durable_handles(service).map(|command| door(Door::Commit(command.clone()))));
-    for consumer in consumers.iter().filter(|consumer| consumer.purpose.service() == Some(name)) {
+    for consumer in consumers.iter().filter(|consumer| consumer.purpose.service() == name) {
         // The second form is the one with the tokens of JetStream domain and account.
         allowed.push(format!("$JS.ACK.{}.{}.>", consumer.stream, consumer.name));
         allowed.push(format!("$JS.ACK.*.*.{}.{}.>", consumer.stream, consumer.name));

@@ -2,8 +2,8 @@
 //!
 //! `COMMAND_{node}` is a work queue: a command leaves it when handled. `EVENT_{node}` is the log, from which
 //! nothing is ever deleted; outcomes live there too, so that a commit and its outcome are one batch.
-//! `FOREIGN_{node}` holds what other nodes logged: it has no subjects of its own, so that nothing is stored
-//! twice.
+//! `FOREIGN_{node}` holds what other nodes logged, under the same subjects: the node publishes it elsewhere, and the stream
+//! puts it there, so that nothing is stored twice.
 
 use std::time::Duration;
 
@@ -32,17 +32,13 @@ pub struct Republish {
     pub destination: String,
 }
 
-/// A stream of another node that feeds this one, through a durable consumer over there.
+/// Messages are stored under another subject than they are published on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Source {
-    /// Its name on the other node.
-    pub stream: String,
-    /// The other node's JetStream API as seen from here.
-    pub api_prefix: String,
-    /// The consumer on the other node; [`crate::Consumer`] of that node's own layout.
-    pub consumer: String,
-    /// Where that consumer delivers.
-    pub deliver_subject: String,
+pub struct Transform {
+    /// Filter on published subjects.
+    pub source: String,
+    /// The subject they are stored under.
+    pub destination: String,
 }
 
 /// One stream. All are kept in files, with one replica.
@@ -50,7 +46,7 @@ pub struct Source {
 pub struct Stream {
     /// Unique among all nodes of the domain.
     pub name: String,
-    /// What it stores; none for a stream that only sources.
+    /// What it takes.
     pub subjects: Vec<String>,
     /// When it lets go of a message.
     pub retention: Retention,
@@ -72,8 +68,8 @@ pub struct Stream {
     pub duplicate_window: Duration,
     /// One message with its headers at most.
     pub message_bytes_max: i32,
-    /// Other nodes that feed it.
-    pub sources: Vec<Source>,
+    /// Under which other subjects it stores what it takes.
+    pub transform: Option<Transform>,
 }
 
 /// Name of the stream that keeps a node's durable commands.
@@ -114,9 +110,14 @@ pub(super) fn all(domain: &Domain, node: &NodeId) -> Vec<Stream> {
             ..log(command_name(name))
         },
     ];
-    let sources = bridge::sources(domain, node);
-    if !sources.is_empty() {
-        streams.push(Stream { republish: republish(), sources, ..log(foreign_name(name)) });
+    if !node.peers().is_empty() {
+        let transform = bridge::transform(domain);
+        streams.push(Stream {
+            subjects: vec![transform.source.clone()],
+            transform: Some(transform),
+            republish: republish(),
+            ..log(foreign_name(name))
+        });
     }
     streams
 }
@@ -136,6 +137,6 @@ fn log(name: String) -> Stream {
         republish: None,
         duplicate_window: DUPLICATE_WINDOW,
         message_bytes_max: STORED_BYTES_MAX,
-        sources: Vec::new(),
+        transform: None,
     }
 }

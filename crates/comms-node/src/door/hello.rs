@@ -57,8 +57,8 @@ impl Doors {
         let delivering = |purpose: Purpose| {
             layout.consumers.iter().find(|c| c.purpose == purpose).map(|consumer| Arrival {
                 subject: consumer.deliver_subject.clone(),
-                queue: consumer.deliver_group.clone().unwrap_or_default(),
-                ack_wait_ms: consumer.ack_wait.map_or(0, millis),
+                queue: consumer.deliver_group.clone(),
+                ack_wait_ms: millis(consumer.ack_wait),
                 max_ack_pending: u64::try_from(consumer.ack_pending_max).unwrap_or(0),
             })
         };

@@ -9,6 +9,7 @@
 //! consumer of events keeps its place instead, since making it anew would deliver all that was heard before again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, Config, DeliverPolicy, ReplayPolicy};
@@ -111,29 +112,26 @@ pub(super) async fn make(
 /// `config` with everything that a layout decides.
 fn shaped(config: Config, wanted: &Consumer) -> Config {
     let mut metadata = config.metadata;
-    let whose = wanted.purpose.service().map_or("node", |service| service.as_str());
+    let whose = wanted.purpose.service();
     metadata.insert(MARK.to_owned(), format!("{} {whose}", wanted.purpose.word()));
     Config {
         name: Some(wanted.name.clone()),
         durable_name: Some(wanted.name.clone()),
         deliver_subject: Some(wanted.deliver_subject.clone()),
-        deliver_group: wanted.deliver_group.clone(),
+        deliver_group: Some(wanted.deliver_group.clone()),
         // From the first message on: a service that begins to listen learns what was before. A type that it observes
         // besides later is heard from the consumer's place on.
         deliver_policy: DeliverPolicy::All,
         replay_policy: ReplayPolicy::Instant,
         filter_subject: String::new(),
         filter_subjects: wanted.filter_subjects.clone(),
-        ack_policy: match wanted.ack_policy {
-            comms_domain::AckPolicy::Explicit => AckPolicy::Explicit,
-            comms_domain::AckPolicy::FlowControl => AckPolicy::FlowControl,
-        },
-        ack_wait: wanted.ack_wait.unwrap_or_default(),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: wanted.ack_wait,
         max_ack_pending: wanted.ack_pending_max,
         // Without end: what cannot be handled is put aside by the node, never dropped by the server.
         max_deliver: -1,
-        flow_control: wanted.flow_control,
-        idle_heartbeat: wanted.idle_heartbeat.unwrap_or_default(),
+        flow_control: false,
+        idle_heartbeat: Duration::ZERO,
         metadata,
         ..config
     }

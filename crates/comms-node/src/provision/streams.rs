@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, External, Republish, RetentionPolicy, Source, StorageType, StreamConsumerSource,
+    Config, DiscardPolicy, Republish, RetentionPolicy, StorageType, SubjectTransform,
 };
 use async_nats::jetstream::{self, ErrorCode};
 use comms_domain::{Retention, Stream};
@@ -70,7 +70,12 @@ fn shaped(config: Config, wanted: &Stream) -> Config {
             destination: republish.destination.clone(),
             headers_only: false,
         }),
-        sources: sources(wanted),
+        subject_transform: wanted.transform.as_ref().map(|transform| SubjectTransform {
+            source: transform.source.clone(),
+            destination: transform.destination.clone(),
+        }),
+        // Nothing flows into a stream but what this node puts there.
+        sources: None,
         ..config
     }
 }
@@ -80,17 +85,6 @@ fn retention(wanted: &Stream) -> RetentionPolicy {
         Retention::WorkQueue => RetentionPolicy::WorkQueue,
         Retention::Limits => RetentionPolicy::Limits,
     }
-}
-
-fn sources(wanted: &Stream) -> Option<Vec<Source>> {
-    let source = |source: &comms_domain::Source| Source {
-        name: source.stream.clone(),
-        // Not `domain`: the client sends it as it is, and a server that checks its requests refuses it.
-        external: Some(External { api_prefix: source.api_prefix.clone(), delivery_prefix: None }),
-        consumer: Some(StreamConsumerSource::new(source.consumer.clone(), source.deliver_subject.clone())),
-        ..Source::default()
-    };
-    (!wanted.sources.is_empty()).then(|| wanted.sources.iter().map(source).collect())
 }
 
 /// What keeps `existing` from ever becoming `wanted`.
