@@ -10,6 +10,7 @@ mod attacks;
 mod compose;
 mod crash;
 mod foreign;
+mod frames;
 mod health;
 mod hostile;
 mod impostor;

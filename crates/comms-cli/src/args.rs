@@ -3,7 +3,6 @@
 //! Nothing is done here and nothing is looked up; what a word means beyond its form (a type, a position) is
 //! checked by whoever carries the command out.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::bench::RowName;
 
 /// How a domain talks: commands, queries and events over localhost.
 #[derive(Debug, Parser)]
-#[command(name = "comms", version, disable_help_subcommand = true, max_term_width = 110)]
+#[command(name = "comms", version, max_term_width = 110)]
 #[command(after_help = EXITS)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -30,7 +29,12 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 not found or not allowed,
 
 const FIELDS: &str = "\
 Fields: field=text, field:=JSON, field=@file, field=- (standard input); a.b=text goes one level down.
-Text stays text: a number is field:=3. A file becomes bytes in the message, or a link when it is large.";
+field==text is always text, as title==@ada and title==\"$NAME\". Text stays text: a number is field:=3.
+A file becomes bytes in the message, or a link when it is large.";
+
+const SETTINGS: &str = "\
+Each option may also be a variable (COMMS_LISTEN, COMMS_LEAFS=a,b) or stand in comms.toml beside domain.toml
+(listen = \"…\", leafs = [\"a\", \"b\"]). A flag counts before a variable, a variable before the file.";
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
@@ -63,6 +67,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the node of the domain in this folder, and keep it running until Ctrl-C
+    #[command(after_help = SETTINGS)]
     Up(Up),
     /// Write a small working domain into a new folder
     New(New),
@@ -90,6 +95,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Say which version this is
     Version,
+    /// Print what a shell needs to complete these commands; put it where your shell reads it
+    Completions(Completions),
     /// Runs nats-server and ends it when its node ends
     #[command(hide = true)]
     GuardNatsServer {
@@ -104,33 +111,38 @@ pub(crate) struct Up {
     /// Use this nats-server instead of starting one
     #[arg(long, value_name = "URL", conflicts_with = "listen")]
     pub(crate) nats: Option<String>,
-    /// Where the nats-server that is started listens; port 0 takes any
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
-    pub(crate) listen: SocketAddr,
-    /// Where content is put and fetched over HTTP, on loopback; port 0 takes any
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7180", value_parser = loopback)]
-    pub(crate) http: SocketAddr,
+    /// Where the nats-server that is started listens; port 0 takes any [default: 127.0.0.1:4222, or a free port beside
+    /// another node]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Where content is put and fetched over HTTP, on loopback; port 0 takes any [default: 127.0.0.1:7180, or a free
+    /// port beside another node]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
     /// The name of this node among others [default: as before, at first drawn]
     #[arg(long, value_name = "NODE")]
     pub(crate) name: Option<NodeName>,
     /// Let leafs join here: other nodes of the domain, on other machines
-    #[arg(long, value_name = "ADDR", requires = "leafs", conflicts_with_all = ["join", "nats"])]
-    pub(crate) leaf_listen: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["join", "nats"])]
+    pub(crate) leaf_listen: Option<String>,
     /// A leaf that may join; may be given several times
-    #[arg(long = "leaf", value_name = "NODE", requires = "leaf_listen")]
+    #[arg(long = "leaf", value_name = "NODE")]
     pub(crate) leafs: Vec<NodeName>,
     /// Join the hub that listens there
-    #[arg(long, value_name = "URL", requires_all = ["join_key", "hub"], conflicts_with = "nats")]
+    #[arg(long, value_name = "URL", conflicts_with = "nats")]
     pub(crate) join: Option<String>,
     /// The key that the hub made for this leaf
-    #[arg(long, value_name = "FILE", requires = "join")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) join_key: Option<PathBuf>,
     /// The hub's name
-    #[arg(long, value_name = "NODE", requires = "join")]
+    #[arg(long, value_name = "NODE")]
     pub(crate) hub: Option<NodeName>,
     /// Another leaf of the hub whose events are wanted here; may be given several times
-    #[arg(long = "sibling", value_name = "NODE", requires = "join")]
+    #[arg(long = "sibling", value_name = "NODE")]
     pub(crate) siblings: Vec<NodeName>,
+    /// Say what is in force, and where each value came from, instead of starting
+    #[arg(long)]
+    pub(crate) show_config: bool,
 }
 
 /// `comms new`
@@ -237,9 +249,20 @@ pub(crate) struct Watch {
     /// End after so many events
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
+    /// End after the events that are there already
+    #[arg(long)]
+    pub(crate) until_now: bool,
     /// Only the history of this entity
     #[arg(long, value_name = "ID")]
     pub(crate) entity: Option<String>,
+}
+
+/// `comms completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// `comms put`
@@ -254,7 +277,7 @@ pub(crate) struct Put {
 pub(crate) struct Get {
     /// The CID
     pub(crate) cid: String,
-    /// The file to write [default: standard output, if that is not a terminal]
+    /// The file to write, or - for standard output [default: standard output, if that is not a terminal]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -319,16 +342,6 @@ pub(crate) enum Shown {
     Services,
 }
 
-/// Reads an address that only this machine reaches.
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|error: std::net::AddrParseError| error.to_string())?;
-    if address.ip().to_canonical().is_loopback() {
-        return Ok(address);
-    }
-    Err("tokens would travel in the clear; take a loopback address, as 127.0.0.1:7180 or [::1]:7180"
-        .to_owned())
-}
-
 /// Reads a time span: `500ms`, `30s`, `2m`, `1h`.
 fn span(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -367,18 +380,6 @@ mod tests {
         let parsed = Arguments::parse_from(["comms", "--as", "desk", "new", "dir", "--name", "library"]);
         let Command::New(new) = parsed.command else { panic!("{parsed:?}") };
         assert_eq!((new.name.as_deref(), parsed.global.speaker()), (Some("library"), "desk"));
-    }
-
-    #[test]
-    fn only_loopback_is_loopback() {
-        for text in ["127.0.0.1:0", "127.1.2.3:7180", "[::1]:7180", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(loopback(text).map(|address| address.to_string()).as_deref(), Ok(text));
-        }
-        for text in
-            ["0.0.0.0:7180", "[::]:7180", "10.0.0.1:7180", "128.0.0.1:1", "localhost:7180", "127.0.0.1"]
-        {
-            assert!(loopback(text).is_err(), "{text}");
-        }
     }
 
     #[test]

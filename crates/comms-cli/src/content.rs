@@ -1,29 +1,25 @@
 //! `comms put` and `comms get`: content in and out, in constant memory.
 //!
-//! A file appears under its name only when every byte of it is there and verified. Which CID content has and
-//! who may read it is for the node to say.
+//! Every byte is verified before it is written; where it is written is the business of [`target`]. Which CID content has
+//! and who may read it is for the node to say.
 
-use std::fs::Permissions;
+mod target;
+
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use comms::{Cid, Reader, Source};
-use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::args::{self, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{Output, Row, Tone, bytes, milliseconds, span};
+use crate::output::{Output, Row, Tone, bytes, is_hidden, milliseconds, span};
 use crate::session;
-
-/// Bytes moved at a time.
-const PIECE_BYTES: usize = 256 << 10;
-/// What a new file may be used for, before the process's own mask: as for any program that writes one.
-const FILE_MODE: u32 = 0o666;
+use crate::signals::Signals;
+use target::{PIECE_BYTES, Target};
 
 /// Carries out `comms put`.
 pub(crate) async fn put(put: &args::Put, global: &Global, output: Output) -> Result<(), Failure> {
@@ -56,25 +52,27 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
 /// Carries out `comms get`.
 pub(crate) async fn get(get: &args::Get, global: &Global, output: Output) -> Result<(), Failure> {
     let cid = parse(&get.cid)?;
-    if get.output.is_none() && output.is_json() {
+    let file = get.output.as_deref().filter(|file| *file != Path::new("-"));
+    if file.is_none() && output.is_json() {
         return Err(Failure::usage("--json says what was written, so the content needs a place of its own")
             .mend(format!("comms get {cid} -o FILE --json")));
     }
-    let comms = session::connect(global).await?;
-    let start = Instant::now();
-    let reader = comms.get(&cid).await.map_err(|error| absent(&cid, error))?;
-    match &get.output {
-        Some(file) => {
-            let size = tokio::select! {
-                size = to_file(reader, file) => size?,
-                signal = tokio::signal::ctrl_c() => {
-                    let cause = signal.err().unwrap_or_else(|| io::ErrorKind::Interrupted.into());
-                    return Err(Failure::failed(format!("stopped; {} was not written", file.display())).because(&cause));
-                }
-            };
-            written(&cid, size, file, start.elapsed(), output)
-        }
-        None => to_standard_output(reader, &cid, output).await,
+    let mut signals = Signals::take()?;
+    let getting = async {
+        let comms = session::connect(global).await?;
+        let start = Instant::now();
+        let reader = comms.get(&cid).await.map_err(|error| absent(&cid, error))?;
+        let Some(file) = file else {
+            return to_standard_output(reader, &cid, output).await;
+        };
+        let target = Target::open(file, &cid.to_string()).await?;
+        let size = target.write(reader).await?;
+        written(&cid, size, file, start.elapsed(), output)
+    };
+    tokio::select! {
+        got = getting => got,
+        // What was gathered goes with this.
+        () = signals.next() => Err(Failure::failed("stopped before all of it was written")),
     }
 }
 
@@ -107,58 +105,63 @@ fn written(cid: &Cid, size: u64, file: &Path, took: Duration, output: Output) ->
     output.say(&object, &row.cell(format!("{}, {}, every byte verified", bytes(size), span(took))))
 }
 
-/// Writes beside the file, and gives it its name when everything is there.
-async fn to_file(mut reader: Reader, file: &Path) -> Result<u64, Failure> {
-    let unwritable =
-        |error: &io::Error| Failure::failed(format!("{} cannot be written", file.display())).because(error);
-    if file.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder", file.display())).mend("Name a file: -o FILE"));
-    }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let part = new_file(folder).map_err(|error| unwritable(&error))?;
-    let mut out = tokio::fs::File::from_std(part.reopen().map_err(|error| unwritable(&error))?);
-    let mut size = 0;
-    let mut piece = vec![0; PIECE_BYTES];
-    loop {
-        let count = reader.read(&mut piece).await.map_err(broken)?;
-        if count == 0 {
-            break;
-        }
-        out.write_all(&piece[..count]).await.map_err(|error| unwritable(&error))?;
-        size += count as u64;
-    }
-    out.flush().await.map_err(|error| unwritable(&error))?;
-    part.persist(file).map_err(|error| unwritable(&error.error))?;
-    Ok(size)
-}
-
-fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix(".comms-get-")
-        .permissions(Permissions::from_mode(FILE_MODE))
-        .tempfile_in(folder)
-}
-
 async fn to_standard_output(mut reader: Reader, cid: &Cid, output: Output) -> Result<(), Failure> {
     let mut out = tokio::io::stdout();
     let mut piece = vec![0; PIECE_BYTES];
+    let mut shown = Shown::default();
     loop {
         let count = reader.read(&mut piece).await.map_err(broken)?;
-        if count == 0 {
-            break;
-        }
-        if output.is_terminal() && !is_text(&piece[..count]) {
+        let is_text = !output.is_terminal() || shown.is_text(&piece[..count], count == 0);
+        if !is_text {
             return Err(Failure::usage(format!("{cid} is not text, and standard output is a terminal"))
                 .mend(format!("comms get {cid} -o FILE, or send it into a pipe")));
         }
-        out.write_all(&piece[..count]).await.map_err(Failure::output)?;
+        if count == 0 {
+            break;
+        }
+        match out.write_all(&piece[..count]).await {
+            // Its reader has what it wanted, as `head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.map_err(Failure::output)?,
+        }
     }
-    out.flush().await.map_err(Failure::output)
+    match out.flush().await {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::output),
+    }
 }
 
-/// Whether a terminal shows it and does nothing else.
-fn is_text(piece: &[u8]) -> bool {
-    piece.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..))
+/// What a terminal is shown, piece by piece: whether it merely shows it.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The beginning of a character whose end is in the next piece.
+    open: Vec<u8>,
+}
+
+impl Shown {
+    fn is_text(&mut self, piece: &[u8], is_end: bool) -> bool {
+        self.open.extend_from_slice(piece);
+        let (valid, is_cut) = match str::from_utf8(&self.open) {
+            Ok(text) => (text.len(), false),
+            Err(error) if error.error_len().is_some() => return false,
+            Err(error) => (error.valid_up_to(), true),
+        };
+        let mut text = str::from_utf8(&self.open[..valid]).expect("it was found valid");
+        if !is_end {
+            // What follows it decides.
+            text = text.strip_suffix('\r').unwrap_or(text);
+        }
+        let merely_shows = |(at, c): (usize, char)| match c {
+            '\t' | '\n' => true,
+            // Alone it would write over what stands there.
+            '\r' => text.as_bytes().get(at + 1).is_none_or(|&next| next == b'\n'),
+            c => !is_hidden(c),
+        };
+        let is_text = text.char_indices().all(merely_shows) && !(is_end && is_cut);
+        let done = text.len();
+        self.open.drain(..done);
+        is_text
+    }
 }
 
 /// What was read until the error is right, and not the whole.
@@ -173,11 +176,30 @@ fn broken(error: io::Error) -> Failure {
 mod tests {
     use super::*;
 
+    fn is_text(pieces: &[&[u8]]) -> bool {
+        let mut shown = Shown::default();
+        pieces.iter().all(|piece| shown.is_text(piece, false)) && shown.is_text(b"", true)
+    }
+
     #[test]
     fn only_what_a_terminal_merely_shows_is_text() {
-        assert!(is_text("Grüße\n\t1 2 3\r\n".as_bytes()));
-        for piece in [&b"%PDF\0"[..], b"\x1b[31m", b"\x07", b"\x7f"] {
-            assert!(!is_text(piece), "{piece:?}");
+        assert!(is_text(&["Grüße\n\t1 2 3\r\n".as_bytes()]));
+        assert!(is_text(&[b"Gr\xc3", b"\xbc\xc3", b"\x9fe \xe4\xb8", b"\x96\r", b"\n"]));
+        for piece in [
+            &b"%PDF\0"[..],
+            b"\x1b[31m",
+            b"\x07",
+            b"\x7f",
+            b"a\rb",
+            b"\xc2\x9b2K",
+            b"\x9b2K",
+            "\u{202e}x".as_bytes(),
+            b"\xff",
+            b"Gr\xc3",
+        ] {
+            assert!(!is_text(&[piece]), "{piece:?}");
         }
+        assert!(!is_text(&[b"\xc2", b"\x9b2K"]));
+        assert!(!is_text(&[b"a\r", b"b"]));
     }
 }

@@ -48,9 +48,9 @@ impl Definition {
                 Exit::Config,
                 format!("{} in {}", count(problems.len(), "problem"), self.file()),
             );
-            let first =
-                problems.iter().next().map(|first| failure.mend(first.to_string().replace('\n', "\n  ")));
-            first.expect("problems are never none").mend("All of them: comms domain check")
+            let first = problems.iter().next().expect("problems are never none").to_string();
+            let failure = first.lines().fold(failure, Failure::mend);
+            failure.mend("All of them: comms domain check")
         })
     }
 }

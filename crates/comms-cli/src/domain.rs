@@ -13,7 +13,7 @@ use crate::definition::Definition;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{Output, Row, Tone, count};
+use crate::output::{Output, Row, Tone, count, visible};
 
 /// Digits of a digest that people compare; objects have all of them.
 const DIGEST_SHOWN: usize = 12;
@@ -63,7 +63,7 @@ fn check(definition: &Definition, output: Output) -> Result<(), Failure> {
         if output.is_json() {
             output.json(&json::DomainCheck::Problem(mistake(problem)))?;
         } else {
-            output.text(&problem.to_string())?;
+            output.text(&shown(problem).to_string())?;
         }
     }
     if output.is_json() {
@@ -72,6 +72,12 @@ fn check(definition: &Definition, output: Output) -> Result<(), Failure> {
     }
     Err(Failure::new(Exit::Config, format!("{} in {}", count(problems.len(), "problem"), definition.file()))
         .mend("Each is named with its place and what would be right there."))
+}
+
+/// A problem on its own lines: what is quoted in it adds none.
+fn shown(problem: &Problem) -> Problem {
+    let (file, what, mend) = (visible(&problem.file), visible(&problem.what), visible(&problem.mend));
+    Problem { file: file.into(), what: what.into(), mend: mend.into(), ..problem.clone() }
 }
 
 fn explain(domain: &Domain, text: &str, output: Output) -> Result<(), Failure> {
@@ -206,11 +212,13 @@ fn find(domain: &Domain, text: &str) -> Result<TypeName, Failure> {
 }
 
 fn unknown(domain: &Domain, text: &str) -> Failure {
-    let nearest = Kind::ALL.into_iter().find_map(|kind| domain.nearest(kind, text));
     let failure =
         Failure::new(Exit::NotFound, format!("nothing is called {text} in the domain {}", domain.name));
-    match nearest {
-        Some(nearest) => failure.mend(format!("did you mean {nearest}?           comms domain show")),
+    match domain.nearest(Kind::Command, text) {
+        Some((kind, nearest)) => failure.mend(format!(
+            "did you mean the {} {nearest}?           comms domain explain {nearest}",
+            kind.as_str()
+        )),
         None => failure.mend("What there is: comms domain show"),
     }
 }

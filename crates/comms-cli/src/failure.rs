@@ -9,6 +9,7 @@ use std::io;
 
 use crate::exit::Exit;
 use crate::json;
+use crate::output::visible;
 
 /// Causes below the first line that are printed: deeper ones repeat themselves.
 const CAUSES_MAX: usize = 4;
@@ -20,13 +21,12 @@ pub(crate) struct Failure {
     message: String,
     problems: Vec<json::Problem>,
     lines: Vec<String>,
-    closed: bool,
 }
 
 impl Failure {
     /// A failure in one line: what and where.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), problems: Vec::new(), lines: Vec::new(), closed: false }
+        Self { exit, message: message.into(), problems: Vec::new(), lines: Vec::new() }
     }
 
     /// The command line cannot be carried out as written.
@@ -39,15 +39,9 @@ impl Failure {
         Self::new(Exit::Failed, message)
     }
 
-    /// Standard output takes no more. That its reader has gone, as `head` does, is nothing to talk about.
+    /// Standard output takes no more.
     pub(crate) fn output(error: io::Error) -> Self {
-        let closed = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { closed, ..Self::failed("standard output cannot be written").because(&error) }
-    }
-
-    /// Whether the reader of standard output has gone.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
+        Self::failed("standard output cannot be written").because(&error)
     }
 
     /// Adds a line that says what would be right.
@@ -87,13 +81,14 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
-        let width = self.problems.iter().map(|problem| problem.path.chars().count()).max().unwrap_or(0);
+        write!(f, "error: {}", visible(&self.message))?;
+        let width =
+            self.problems.iter().map(|problem| visible(&problem.path).chars().count()).max().unwrap_or(0);
         for problem in &self.problems {
-            write!(f, "\n  {:width$}   {}", problem.path, problem.problem)?;
+            write!(f, "\n  {:width$}   {}", visible(&problem.path), visible(&problem.problem))?;
         }
         for line in &self.lines {
-            write!(f, "\n  {line}")?;
+            write!(f, "\n  {}", visible(line))?;
         }
         Ok(())
     }
@@ -115,6 +110,19 @@ mod tests {
             failure.to_string(),
             "error: documents.AddDocument refused: 2 things do not fit\n  /a       missing\n  /titel   unknown\n  \
              nothing was stored."
+        );
+    }
+
+    #[test]
+    fn what_others_wrote_forges_no_line() {
+        let failure =
+            Failure::new(Exit::Refused, "t.Do rejected: bad\x1b]0;PWN\x07\rdone\nerror: forged line")
+                .problems([json::Problem { path: "/a\n".into(), problem: "\u{9b}2K".into() }])
+                .mend("x\u{2028}y");
+        assert_eq!(
+            failure.to_string(),
+            "error: t.Do rejected: bad\\u001b]0;PWN\\u0007\\rdone\\nerror: forged line\n  /a\\n   \\u009b2K\n  \
+             x\\u2028y"
         );
     }
 

@@ -1,6 +1,6 @@
-//! The body of a message from the command line: `field=text`, `field:=JSON`, `field=@file`, `field=-`.
+//! The body of a message from the command line: `field=text`, `field==text`, `field:=JSON`, `field=@file`, `field=-`.
 //!
-//! Text stays text: whether a field must be a number is for the schema to say, and the door says it. A dot in a
+//! What follows `==` is text whatever it is, so that a script may write `title=="$NAME"`. Text stays text: whether a field must be a number is for the schema to say, and the door says it. A dot in a
 //! field's name goes one level down. What a file becomes (bytes in the message, or a link) is for whoever sends.
 
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ fn unescaped(step: &str) -> String {
 }
 
 fn split(word: &str) -> Result<(&str, Source), Failure> {
-    let shape = "field=text, field:=JSON, field=@file or field=- for standard input";
+    let shape = "field=text, field==text, field:=JSON, field=@file or field=- for standard input";
     let Some((name, text)) = word.split_once('=') else {
         return Err(Failure::usage(format!("{word} is not a field")).mend(format!("A field is {shape}")));
     };
@@ -130,6 +130,9 @@ fn split(word: &str) -> Result<(&str, Source), Failure> {
             failure.because(&error)
         })?;
         return Ok((name, Source::Json(value)));
+    }
+    if let Some(text) = text.strip_prefix('=') {
+        return Ok((name, Source::Text(text.to_owned())));
     }
     let source = match text.strip_prefix('@') {
         Some("") => {
@@ -184,6 +187,17 @@ mod tests {
         let fields = parse(&["a:=18446744073709551615"]).unwrap();
         let largest = Node::encode(&u64::MAX).unwrap();
         assert_eq!(fields.0["a"], Field::Value(Source::Json(largest)));
+    }
+
+    #[test]
+    fn what_follows_two_signs_is_text_whatever_it_is() {
+        for text in ["@ada", "-", "=", "==b", ":=1", "@", "", "a=b", "{}", "\u{1b}\n"] {
+            let fields = parse(&[&format!("title=={text}")]).unwrap();
+            let expected = [("title".to_owned(), Field::Value(Source::Text(text.into())))];
+            assert_eq!(fields.0, expected.into(), "{text}");
+        }
+        // It is no second reader of standard input.
+        assert!(parse(&["a=-", "b==-"]).is_ok());
     }
 
     #[test]

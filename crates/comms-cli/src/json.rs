@@ -24,8 +24,10 @@ pub(crate) use self::domain::{
     Accounts, Applied, Checked, DomainCheck, DomainShow, Explained, Mistake, Plan, Route, ShownService,
     ShownType,
 };
-pub(crate) use self::message::{Answered, Caused, Ended, Offloaded, Published, Send, Sent, Watched};
-pub(crate) use self::up::{Ready, Stopped, Up, Waiting};
+pub(crate) use self::message::{
+    Answered, Caused, Ended, Note, Offloaded, Place, Published, Send, Sent, Watched,
+};
+pub(crate) use self::up::{Ready, Setting, Stopped, Up, Waiting};
 
 /// What stands on standard error when something is wrong, whatever the command.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -97,6 +99,7 @@ mod tests {
         define("ask", SchemaGenerator::subschema_for::<Answered>);
         define("publish", SchemaGenerator::subschema_for::<Published>);
         define("watch", SchemaGenerator::subschema_for::<Watched>);
+        define("watch-note", SchemaGenerator::subschema_for::<Note>);
         define("put", SchemaGenerator::subschema_for::<Put>);
         define("get", SchemaGenerator::subschema_for::<Got>);
         define("bench", SchemaGenerator::subschema_for::<Bench>);
@@ -112,7 +115,7 @@ mod tests {
         serde_json::json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": "What comms --json prints",
-            "description": "One object per line. The definition named like a command (domain-check for domain check) is the shape of each of its lines; error is what stands on standard error.",
+            "description": "One object per line. The definition named like a command (domain-check for domain check) is the shape of each of its lines; error and watch-note are what stands on standard error.",
             "$defs": commands,
         })
     }

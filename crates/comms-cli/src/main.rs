@@ -7,6 +7,7 @@ mod accounts;
 mod apply;
 mod args;
 mod bench;
+mod completions;
 mod content;
 mod definition;
 mod demo;
@@ -20,10 +21,10 @@ mod new;
 mod output;
 mod sample_pdf;
 mod session;
+mod settings;
 mod signals;
 mod up;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,8 +35,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Turns logging on, with the filters of `tracing`: `COMMS_LOG=info`, `COMMS_LOG=comms_node=debug`.
+/// What is logged, with the filters of `tracing`: `COMMS_LOG=info`, `COMMS_LOG=comms_node=debug`.
 const LOG: &str = "COMMS_LOG";
+/// What a node logs if nothing is said: what somebody should look at. A command that ends says it by itself.
+const LOG_OF_A_NODE: &str = "comms=warn,comms_node=warn,comms_store=warn";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -46,12 +49,12 @@ fn main() -> ExitCode {
         return comms_node::guard::run(arguments);
     }
     withhold(&arguments.command);
-    log();
+    log(matches!(arguments.command, Command::Up(_)));
     let output = Output::detect(arguments.global.json);
     match run(arguments, output) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            report(&failure, output);
+            output.failure(&failure);
             failure.exit().into()
         }
     }
@@ -99,6 +102,7 @@ async fn carry_out(command: Command, global: &Global, output: Output) -> Result<
         Command::Domain(command) => domain::run(&command, global, output).await,
         Command::Bench(bench) => bench::bench(&bench, output).await,
         Command::Version => version(output),
+        Command::Completions(of) => completions::completions(&of),
         Command::GuardNatsServer { .. } => unreachable!("carried out before any thread was started"),
     }
 }
@@ -110,27 +114,28 @@ fn version(output: Output) -> Result<(), Failure> {
 
 /// Help and versions are answers; everything else the parser says is a mistake in the command line.
 fn explain(error: &clap::Error) -> Exit {
-    // Nowhere is left to say that this could not be printed.
-    let _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Done }
-}
-
-fn report(failure: &Failure, output: Output) {
-    if failure.is_closed() {
-        return;
+    let output = Output::detect(false);
+    let text = error.render();
+    if error.use_stderr() {
+        output::usage(&text.to_string());
+        return Exit::Usage;
     }
-    let text = if output.is_json() {
-        serde_json::to_string(&failure.to_json()).expect("text, numbers and lists of them are JSON")
-    } else {
-        failure.to_string()
-    };
-    // Nowhere is left to say that this could not be printed; the exit code says the rest.
-    let _ = writeln!(io::stderr(), "{text}");
+    let said = if output.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+    match output::own(&said) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit()
+        }
+    }
 }
 
-fn log() {
-    let Ok(filter) = EnvFilter::try_from_env(LOG) else {
-        return;
+/// Events of the log go to standard error, each on one line.
+fn log(is_node: bool) {
+    let filter = match EnvFilter::try_from_env(LOG) {
+        Ok(filter) => filter,
+        Err(_) if is_node => EnvFilter::new(LOG_OF_A_NODE),
+        Err(_) => return,
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| output::Log).init();
 }

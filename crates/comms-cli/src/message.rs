@@ -96,7 +96,11 @@ fn unknown(domain: &Domain, kind: Kind, text: &str) -> Failure {
     let (word, list) = (kind.as_str(), plural(kind));
     let failure = Failure::new(Exit::NotFound, format!("no {word} {text} in the domain {}", domain.name));
     match domain.nearest(kind, text) {
-        Some(nearest) => failure.mend(format!("did you mean {nearest}?           comms domain show {list}")),
+        Some((kind, nearest)) => failure.mend(format!(
+            "did you mean the {} {nearest}?           comms domain show {}",
+            kind.as_str(),
+            plural(kind)
+        )),
         None => failure.mend(format!("What there is: comms domain show {list}")),
     }
 }

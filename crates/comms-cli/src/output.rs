@@ -1,14 +1,29 @@
 //! How results are said: rows for people, the same without colour and alignment in a pipe, objects for programs.
 //!
-//! Nothing else in this crate writes to standard output. What is printed is decided by the commands; the shape
-//! of every object is in [`crate::json`].
+//! Nothing else in this crate writes to standard output or standard error, so this is where text of others is made
+//! visible ([`mod@visible`]): whatever a cell, a line or an object says, a terminal obeys none of it. What is printed
+//! is decided by the commands; the shape of every object is in [`crate::json`].
+//!
+//! A reader that goes away, as `head` does, is no failure: what a command was asked to do is done all the same, and
+//! its exit code says how it ended. What prints without end looks at [`is_closed`] and waits for [`closed`].
+
+mod closed;
+mod visible;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::failure::Failure;
+
+pub(crate) use self::closed::closed;
+use self::visible::visible_lines;
+pub(crate) use self::visible::{is_hidden, visible};
+
+/// Whether the reader of standard output has gone.
+static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Room for the first word of a row on a terminal; the longest is `observed`.
 const LABEL_WIDTH: usize = 8;
@@ -79,7 +94,7 @@ impl Row {
 
     fn print(&self, terminal: bool, colour: bool) -> String {
         let mut text = String::new();
-        let mut label = self.label.clone();
+        let mut label = visible(&self.label).into_owned();
         if terminal && !self.cells.is_empty() {
             label = format!("{label:LABEL_WIDTH$}");
         }
@@ -94,9 +109,10 @@ impl Row {
                 (true, _) => GAP,
                 (false, _) => "\t",
             });
-            text.push_str(cell);
+            text.push_str(&visible(cell));
         }
         for (name, detail) in &self.details {
+            let detail = visible(detail);
             text.push_str(&match terminal {
                 true => format!("\n{:LABEL_WIDTH$}   {name:LABEL_WIDTH$} {detail}", ""),
                 false => format!("\n\t{name}\t{detail}"),
@@ -130,20 +146,25 @@ impl Output {
         if self.json { self.json(object) } else { self.row(row) }
     }
 
+    /// Whether what is printed may have colours.
+    pub(crate) fn is_coloured(self) -> bool {
+        self.colour
+    }
+
     /// A row for people; nothing with `--json`.
     pub(crate) fn row(self, row: &Row) -> Result<(), Failure> {
         if self.json {
             return Ok(());
         }
-        self.line(&row.print(self.terminal, self.colour))
+        line(&row.print(self.terminal, self.colour))
     }
 
-    /// A line of plain text for people; nothing with `--json`.
+    /// Lines of plain text for people; nothing with `--json`.
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
         if self.json {
             return Ok(());
         }
-        self.line(text)
+        line(&visible_lines(text))
     }
 
     /// One object on one line; nothing without `--json`.
@@ -151,13 +172,80 @@ impl Output {
         if !self.json {
             return Ok(());
         }
-        self.line(&serde_json::to_string(object).expect("text, numbers and lists of them are JSON"))
+        line(&visible(&serde_json::to_string(object).expect("text, numbers and lists of them are JSON")))
     }
 
-    fn line(self, text: &str) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        let written = writeln!(out, "{text}").and_then(|()| out.flush());
-        written.map_err(Failure::output)
+    /// Says on standard error why a command did not do what it was asked to do.
+    pub(crate) fn failure(self, failure: &Failure) {
+        let text = if self.json {
+            serde_json::to_string(&failure.to_json()).expect("text, numbers and lists of them are JSON")
+        } else {
+            failure.to_string()
+        };
+        // The lines of a failure are its own; what is in them was made visible when it was written.
+        error(&text);
+    }
+
+    /// Says on standard error what is no part of an answer.
+    pub(crate) fn note(self, object: &impl Serialize, text: &str) {
+        if self.json {
+            error(&visible(
+                &serde_json::to_string(object).expect("text, numbers and lists of them are JSON"),
+            ));
+        } else {
+            error(&visible(text));
+        }
+    }
+}
+
+/// What the parser says of a command line, on standard error.
+pub(crate) fn usage(text: &str) {
+    error(text.trim_end_matches('\n'));
+}
+
+/// Whether the reader of standard output has gone, as far as it was noticed by writing.
+pub(crate) fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
+/// Help, a version, a script: text of this program's own, which may have colours.
+pub(crate) fn own(text: &str) -> Result<(), Failure> {
+    write(text)
+}
+
+fn line(text: &str) -> Result<(), Failure> {
+    write(&format!("{text}\n"))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        written => written.map_err(Failure::output),
+    }
+}
+
+fn error(text: &str) {
+    // Nowhere is left to say that this could not be printed; the exit code says the rest.
+    let _ = io::stderr().write_all(format!("{}\n", visible_lines(text)).as_bytes());
+}
+
+/// Standard error for what is logged: each event is one write, and becomes one line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        io::stderr().write_all(format!("{}\n", visible(text.trim_end_matches('\n'))).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
@@ -231,5 +319,16 @@ mod tests {
         let row = Row::new("sent").cell("by desk").detail("id", "0199");
         assert_eq!(row.print(true, false), "sent     by desk\n           id       0199");
         assert_eq!(row.print(false, false), "sent\tby desk\n\tid\t0199");
+    }
+
+    #[test]
+    fn text_of_others_forges_neither_cells_nor_lines() {
+        let row = Row::new("a\tb").cell("c\nerror: forged\x1b[2K").detail("why", "\u{202e}x\ny");
+        for (terminal, lines) in [(true, 2), (false, 2)] {
+            let text = row.print(terminal, false);
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(!text.chars().any(|c| is_hidden(c) && !matches!(c, '\n' | '\t')), "{text:?}");
+        }
+        assert_eq!(row.print(false, false), "a\\tb\tc\\nerror: forged\\u001b[2K\n\twhy\t\\u202ex\\ny");
     }
 }

@@ -5,7 +5,7 @@
 use std::error::Error as _;
 
 use comms::{Comms, ErrorKind};
-use comms_node::Error as NodeError;
+use comms_node::{Error as NodeError, Socket};
 
 use crate::args::Global;
 use crate::exit::Exit;
@@ -63,10 +63,22 @@ impl From<NodeError> for Failure {
             | NodeError::NoServer { .. } => Exit::Config,
             _ => Exit::Failed,
         };
+        let option = match &error {
+            NodeError::Listen { socket, .. } => Some(match socket {
+                Socket::NatsServer => "--listen",
+                Socket::Leafs => "--leaf-listen",
+                Socket::Http => "--http",
+            }),
+            _ => None,
+        };
         let text = error.to_string();
         let mut lines = text.lines().map(|line| line.strip_prefix("  ").unwrap_or(line));
         let failure = Failure::new(exit, lines.next().unwrap_or_default());
-        let failure = lines.fold(failure, Failure::mend);
+        let mut failure = lines.fold(failure, Failure::mend);
+        if let Some(option) = option {
+            failure =
+                failure.mend(format!("Another address: comms up {option} HOST:PORT, where port 0 takes any"));
+        }
         match error.source() {
             Some(source) => failure.because(source),
             None => failure,

@@ -3,14 +3,16 @@
 //! What a node is and how it starts and stops is the node's business; here it is started, spoken for, and stopped by
 //! signals: the first in order, the second at once.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use comms_domain::Domain;
 use comms_msg::Kind;
+use comms_node::address::beside_other_nodes;
 use comms_node::guard::Guard;
 use comms_node::probe::{Findings, Verdict};
-use comms_node::{Bridge, Nats, Node, Options, Summary};
+use comms_node::{Nats, Node, Options, Summary};
 
 use crate::args;
 use crate::definition;
@@ -18,7 +20,8 @@ use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{Output, Row, Tone, count, milliseconds, span};
+use crate::output::{self, Output, Row, Tone, count, milliseconds, span};
+use crate::settings::Settings;
 use crate::signals::Signals;
 
 /// A supervisor may signal a process and its group: what comes so soon after the first signal is the same one.
@@ -27,9 +30,16 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 /// Carries out `comms up`.
 pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
     let start = Instant::now();
-    let home = definition::home(&definition::here()?)?;
+    let home = definition::home(&definition::here()?);
+    // What is wrong with a flag is wrong everywhere.
+    let mut settings = Settings::load(&up, home.as_deref().ok())?;
+    let home = home?;
+    if up.show_config {
+        return show(&settings, output);
+    }
+    let moved = move_aside(&mut settings, &home);
     let mut signals = Signals::take()?;
-    let options = options(up, &home)?;
+    let options = options(&settings, &home)?;
     if let Nats::External { url } = &options.nats {
         wait(url, &home, output)?;
     }
@@ -43,56 +53,122 @@ pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
             () = signals.next() => return Err(Failure::failed("stopped before it was ready")),
         }
     };
-    let ready = ready(node.summary(), start);
-    output.json(&json::Up::Ready(ready))?;
-    describe(node.summary(), &home, start, output)?;
-    let failure = tokio::select! {
-        failure = node.failed() => Some(failure),
-        () = signals.next() => None,
+    let listen = settings.nats.is_none().then_some(settings.listen.address);
+    let warnings: Vec<String> =
+        [moved, node.summary().warnings.clone(), listen.and_then(open_to_others).into_iter().collect()]
+            .concat();
+    // Whatever could not be printed: from here on the node is ended in order.
+    let said = output
+        .json(&json::Up::Ready(json::Ready {
+            warnings: warnings.clone(),
+            listen: listen.map(|at| at.to_string()),
+            ..ready(node.summary(), start)
+        }))
+        .and_then(|()| describe(node.summary(), listen, &warnings, &home, start, output));
+    let why = match said {
+        Err(failure) => Why::Unheard(failure),
+        Ok(()) if output::is_closed() => Why::Closed,
+        Ok(()) => tokio::select! {
+            failure = node.failed() => Why::Failed(
+                Failure::failed(format!("the node cannot go on without its {}", failure.name))
+                    .mend(format!("because: {}", failure.why))
+                    .mend("What was acknowledged is kept. Start it again with: comms up"),
+            ),
+            () = output::closed() => Why::Closed,
+            () = signals.next() => Why::Told,
+        },
     };
+    let (forced, took) = stop(node, &mut signals).await?;
+    match why {
+        Why::Told => {}
+        Why::Closed => {
+            return Err(Failure::failed("standard output was closed; the node has stopped in order")
+                .mend("To let it run without a reader: comms up > FILE, or > /dev/null"));
+        }
+        Why::Failed(failure) | Why::Unheard(failure) => return Err(failure),
+    }
+    let stopped = json::Stopped { forced: forced.clone(), ms: milliseconds(took) };
+    let row = Row::new("stopped").cell(format!("in {}", span(took)));
+    let row = match forced.is_empty() {
+        true => row.cell("in order"),
+        false => row.tone(Tone::Warn).cell(format!("did not end in time: {}", forced.join(", "))),
+    };
+    output.say(&json::Up::Stopped(stopped), &row)
+}
+
+/// Why a node is ended.
+enum Why {
+    /// By a signal.
+    Told,
+    /// Nobody reads what it says any more.
+    Closed,
+    /// What it says cannot be written.
+    Unheard(Failure),
+    /// A part of it ended.
+    Failed(Failure),
+}
+
+/// Ends the node in order; a second signal ends it at once. What was ended by force, and how long it took.
+async fn stop(node: Node, signals: &mut Signals) -> Result<(Vec<String>, Duration), Failure> {
     let stop = Instant::now();
     let stopping = node.shutdown();
     tokio::pin!(stopping);
-    let forced = loop {
+    loop {
         tokio::select! {
-            forced = &mut stopping => break forced,
+            forced = &mut stopping => return Ok((forced, stop.elapsed())),
             () = signals.next() => if stop.elapsed() > SAME_SIGNAL {
                 return Err(Failure::failed("stopped at once, on the second signal"));
             },
         }
-    };
-    if let Some(failure) = failure {
-        return Err(Failure::failed(format!("the node cannot go on without its {}", failure.name))
-            .mend(format!("because: {}", failure.why))
-            .mend("What was acknowledged is kept. Start it again with: comms up"));
     }
-    let stopped = json::Stopped { forced: forced.clone(), ms: milliseconds(stop.elapsed()) };
-    let row = Row::new("stopped").cell(format!("in {}", span(stop.elapsed())));
-    if forced.is_empty() {
-        return output.say(&json::Up::Stopped(stopped), &row.cell("in order"));
-    }
-    let row = row.tone(Tone::Warn).cell(format!("did not end in time: {}", forced.join(", ")));
-    output.say(&json::Up::Stopped(stopped), &row)
 }
 
-fn options(up: args::Up, home: &Path) -> Result<Options, Failure> {
+/// Two domains on one machine need no flags: an address that nobody asked for, and another node has, is left to it.
+fn move_aside(settings: &mut Settings, home: &Path) -> Vec<String> {
+    let mut said = Vec::new();
+    for (listen, flag) in [(&mut settings.listen, "--listen"), (&mut settings.http, "--http")] {
+        if !listen.is_default || (flag == "--listen" && settings.nats.is_some()) {
+            continue;
+        }
+        let wanted = listen.address;
+        let (address, other) = beside_other_nodes(wanted, home);
+        if let Some(other) = other {
+            listen.address = address;
+            let port = match address.port() {
+                0 => "any free port".to_owned(),
+                port => port.to_string(),
+            };
+            said.push(format!(
+                "port     {} has {other}; this node takes {port}. To choose: {flag}",
+                wanted.port()
+            ));
+        }
+    }
+    said
+}
+
+/// What is in force, instead of a start.
+fn show(settings: &Settings, output: Output) -> Result<(), Failure> {
+    settings.all.iter().try_for_each(|setting| {
+        let said = json::Setting {
+            name: setting.name.to_owned(),
+            value: setting.value.clone(),
+            from: setting.from.clone(),
+        };
+        let row = Row::new(setting.name).cell(setting.value.clone()).cell(setting.from.clone());
+        output.say(&json::Up::Setting(said), &row)
+    })
+}
+
+fn options(settings: &Settings, home: &Path) -> Result<Options, Failure> {
     let guard = Guard::this_executable().map_err(|error| {
         Failure::new(Exit::Failed, "this program cannot find its own file").because(&error)
     })?;
     let mut options = Options::new(home, guard);
-    options.nats = match up.nats {
-        Some(url) => Nats::External { url },
-        None => Nats::Managed(up.listen),
-    };
-    options.http = up.http;
-    options.name = up.name;
-    options.bridge = match (up.leaf_listen, up.join, up.hub, up.join_key) {
-        (Some(listen), ..) => Bridge::Hub { listen, leafs: up.leafs },
-        (None, Some(url), Some(hub), Some(seed_file)) => {
-            Bridge::Leaf { hub, url, seed_file, siblings: up.siblings }
-        }
-        _ => Bridge::None,
-    };
+    options.nats = settings.server();
+    options.http = settings.http.address;
+    options.name = settings.name.clone();
+    options.bridge = settings.bridge.clone();
     Ok(options)
 }
 
@@ -123,20 +199,52 @@ pub(crate) fn ready(summary: &Summary, start: Instant) -> json::Ready {
         node: summary.node.clone(),
         nats: summary.nats.clone(),
         http: summary.http.clone(),
+        listen: None,
         is_syncing: summary.is_syncing,
         warnings: summary.warnings.clone(),
         ms: milliseconds(start.elapsed()),
     }
 }
 
-fn describe(summary: &Summary, home: &Path, start: Instant, output: Output) -> Result<(), Failure> {
+/// What listening beyond this machine means.
+fn open_to_others(listen: SocketAddr) -> Option<String> {
+    if listen.ip().to_canonical().is_loopback() {
+        return None;
+    }
+    let whose = if listen.ip().is_unspecified() {
+        "every address of this machine"
+    } else {
+        "an address of this machine"
+    };
+    Some(format!(
+        "open     nats-server listens on {whose}: other machines reach it, and what travels is not encrypted. Only here: --listen 127.0.0.1:{}",
+        listen.port()
+    ))
+}
+
+fn describe(
+    summary: &Summary,
+    listen: Option<SocketAddr>,
+    warnings: &[String],
+    home: &Path,
+    start: Instant,
+    output: Output,
+) -> Result<(), Failure> {
     let files = |path: &Path| path.strip_prefix(home).unwrap_or(path).display().to_string();
     let domain = &summary.domain;
     let parts = format!("domain v{}, {}, {}", domain.version, contexts(domain), services(domain));
     output.row(&Row::new(domain.name.to_string()).cell(parts).cell("domain.toml"))?;
     let version = summary.nats_version.as_deref().unwrap_or("version not told");
     let writes = if summary.is_syncing { "synced writes" } else { "writes not synced" };
-    let mut nats = Row::new("nats").cell(address(&summary.nats)).cell(format!("{version}, {writes}"));
+    let mut at = address(&summary.nats).to_owned();
+    if let Some(listen) = listen.filter(|listen| listen.ip().is_unspecified()) {
+        let port = at.rsplit(':').next().unwrap_or_default().to_owned();
+        at = format!(
+            "{} (all addresses; here {at})",
+            SocketAddr::new(listen.ip(), port.parse().unwrap_or(listen.port()))
+        );
+    }
+    let mut nats = Row::new("nats").cell(at).cell(format!("{version}, {writes}"));
     if summary.is_managed {
         nats = nats.cell(files(&summary.folder.join("nats")));
     }
@@ -144,7 +252,7 @@ fn describe(summary: &Summary, home: &Path, start: Instant, output: Output) -> R
     let http =
         Row::new("http").cell(address(&summary.http)).cell("content in and out, changes of the definition");
     output.row(&http.cell(files(&summary.folder.join("content"))))?;
-    for warning in &summary.warnings {
+    for warning in warnings {
         let (label, text) = warning.split_once(' ').unwrap_or(("note", warning));
         output.row(&Row::new(label).tone(Tone::Warn).cell(text.trim_start()))?;
     }

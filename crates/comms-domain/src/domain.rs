@@ -248,9 +248,12 @@ impl Domain {
         }
     }
 
-    /// The type of this kind that somebody who wrote `text` most likely meant.
-    pub fn nearest(&self, kind: Kind, text: &str) -> Option<TypeName> {
-        nearest::type_name(text, self.types(kind)).cloned()
+    /// The type that somebody who wrote `text` most likely meant, of whatever kind; of two that are equally near, one of
+    /// the kind that was wanted.
+    pub fn nearest(&self, wanted: Kind, text: &str) -> Option<(Kind, TypeName)> {
+        let others = Kind::ALL.into_iter().filter(|kind| *kind != wanted).flat_map(|kind| self.types(kind));
+        let name = nearest::type_name(text, self.types(wanted).chain(others))?;
+        Some((self.kind(name)?, name.clone()))
     }
 
     /// The service of that name, built-in ones included.

@@ -102,11 +102,19 @@ fn the_digest_is_of_what_is_said_not_of_how() {
 #[test]
 fn the_nearest_type_of_a_kind_is_found() {
     let domain = library();
-    let nearest = |kind, text| domain.nearest(kind, text).map(|name| name.to_string());
-    assert_eq!(nearest(Kind::Command, "documents.AddDocumnt").as_deref(), Some("documents.AddDocument"));
-    assert_eq!(nearest(Kind::Command, "AddDocument").as_deref(), Some("documents.AddDocument"));
-    assert_eq!(nearest(Kind::Command, "documents.DocumentAdded"), None);
-    assert_eq!(nearest(Kind::Event, "document.documentadded").as_deref(), Some("documents.DocumentAdded"));
+    let nearest =
+        |kind, text| domain.nearest(kind, text).map(|(kind, name)| format!("{} {name}", kind.as_str()));
+    assert_eq!(
+        nearest(Kind::Command, "documents.AddDocumnt").as_deref(),
+        Some("command documents.AddDocument")
+    );
+    assert_eq!(nearest(Kind::Command, "AddDocument").as_deref(), Some("command documents.AddDocument"));
+    // Of whatever kind it is.
+    let added = Some("event documents.DocumentAdded");
+    assert_eq!(nearest(Kind::Command, "documents.DocumentAdded").as_deref(), added);
+    assert_eq!(nearest(Kind::Query, "documents.DocumentAded").as_deref(), added);
+    assert_eq!(nearest(Kind::Query, "documents.Nothing"), None);
+    assert_eq!(nearest(Kind::Event, "document.documentadded").as_deref(), added);
 }
 
 /// Each text holds one mistake, and exactly that one is reported, in its line.

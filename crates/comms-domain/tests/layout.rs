@@ -122,7 +122,12 @@ fn a_service_may_do_what_its_definition_says_and_nothing_else() {
     );
     assert_eq!(
         user(&layout, "archive").subscribe,
-        ["_INBOX.archive.>", "library.query.documents.FindDocuments.* archive", "library.deliver.archive.>"]
+        [
+            "_INBOX.archive.>",
+            "library.query.documents.FindDocuments.* archive",
+            "library.frames.query.documents.FindDocuments.* archive",
+            "library.deliver.archive.>"
+        ]
     );
     assert_eq!(
         user(&layout, "desk").publish,
@@ -131,6 +136,7 @@ fn a_service_may_do_what_its_definition_says_and_nothing_else() {
             "library.door.command.documents.AddDocument.desk",
             "library.door.outcome.documents.AddDocument.desk",
             "library.query.documents.FindDocuments.desk",
+            "library.frames.query.documents.FindDocuments.desk",
         ]
     );
     assert_eq!(user(&layout, "desk").subscribe, ["_INBOX.desk.>"]);
@@ -160,9 +166,15 @@ fn direct_commands_go_straight_to_a_queue_group_of_their_handler() {
         "name = 'game'\n[command.'game.Move']\ndelivery = 'direct'\n[service.player]\nsends = ['game.Move']\n[service.board]\nhandles = ['game.Move']",
     );
     let layout = Layout::of(&domain, &node("n1", 0, Role::Standalone));
-    assert_eq!(user(&layout, "player").publish, ["game.door.hello.player", "game.command.game.Move.player"]);
+    assert_eq!(
+        user(&layout, "player").publish,
+        ["game.door.hello.player", "game.command.game.Move.player", "game.frames.command.game.Move.player"]
+    );
     assert_eq!(user(&layout, "board").publish, ["game.door.hello.board"]);
-    assert_eq!(user(&layout, "board").subscribe, ["_INBOX.board.>", "game.command.game.Move.* board"]);
+    assert_eq!(
+        user(&layout, "board").subscribe,
+        ["_INBOX.board.>", "game.command.game.Move.* board", "game.frames.command.game.Move.* board"]
+    );
     assert!(layout.consumers.is_empty());
 }
 

@@ -32,6 +32,25 @@ pub enum Subject {
         /// Who asks; the broker vouches for it.
         sender: ServiceName,
     },
+    /// `{domain}.frames.command.{context}.{Type}.{sender}`: where direct commands go several at a time, to those who said
+    /// by subscribing here that they read that.
+    CommandFrames {
+        /// The domain.
+        domain: DomainName,
+        /// What is commanded.
+        type_name: TypeName,
+        /// Who sends them; the broker vouches for it.
+        sender: ServiceName,
+    },
+    /// `{domain}.frames.query.{context}.{Type}.{sender}`: the same for queries.
+    QueryFrames {
+        /// The domain.
+        domain: DomainName,
+        /// What is asked.
+        type_name: TypeName,
+        /// Who asks; the broker vouches for it.
+        sender: ServiceName,
+    },
     /// `{domain}.event.{context}.{entity}.{Type}`
     Event {
         /// The domain.
@@ -129,6 +148,8 @@ impl Subject {
         match self {
             Subject::Command { domain, .. }
             | Subject::Query { domain, .. }
+            | Subject::CommandFrames { domain, .. }
+            | Subject::QueryFrames { domain, .. }
             | Subject::Event { domain, .. }
             | Subject::Live { domain, .. }
             | Subject::Door { domain, .. }
@@ -142,6 +163,8 @@ impl Subject {
         match self {
             Subject::Command { type_name, .. }
             | Subject::Query { type_name, .. }
+            | Subject::CommandFrames { type_name, .. }
+            | Subject::QueryFrames { type_name, .. }
             | Subject::Event { type_name, .. }
             | Subject::Live { type_name, .. }
             | Subject::Outcome { type_name, .. } => Some(type_name),
@@ -155,9 +178,30 @@ impl Subject {
         match self {
             Subject::Command { sender, .. }
             | Subject::Query { sender, .. }
+            | Subject::CommandFrames { sender, .. }
+            | Subject::QueryFrames { sender, .. }
             | Subject::Door { sender, .. } => Some(sender),
             Subject::Event { .. }
             | Subject::Live { .. }
+            | Subject::Deliver { .. }
+            | Subject::Outcome { .. } => None,
+        }
+    }
+
+    /// Where messages of this subject go several at a time, to those who read that: of direct commands and queries.
+    pub fn frames(&self) -> Option<Subject> {
+        match self.clone() {
+            Subject::Command { domain, type_name, sender } => {
+                Some(Subject::CommandFrames { domain, type_name, sender })
+            }
+            Subject::Query { domain, type_name, sender } => {
+                Some(Subject::QueryFrames { domain, type_name, sender })
+            }
+            Subject::CommandFrames { .. }
+            | Subject::QueryFrames { .. }
+            | Subject::Event { .. }
+            | Subject::Live { .. }
+            | Subject::Door { .. }
             | Subject::Deliver { .. }
             | Subject::Outcome { .. } => None,
         }
@@ -171,8 +215,12 @@ impl Subject {
     /// [`Error::Mismatch`]; always for a subject that carries no message of the domain.
     pub fn check(&self, msg: &Msg) -> Result<()> {
         let (kind, type_name) = match self {
-            Subject::Command { type_name, .. } => (Kind::Command, type_name),
-            Subject::Query { type_name, .. } => (Kind::Query, type_name),
+            Subject::Command { type_name, .. } | Subject::CommandFrames { type_name, .. } => {
+                (Kind::Command, type_name)
+            }
+            Subject::Query { type_name, .. } | Subject::QueryFrames { type_name, .. } => {
+                (Kind::Query, type_name)
+            }
             Subject::Event { type_name, .. } | Subject::Live { type_name, .. } => (Kind::Event, type_name),
             Subject::Door { door: Door::Command(type_name), .. } => (Kind::Command, type_name),
             Subject::Door { door: Door::Event(type_name), .. } => (Kind::Event, type_name),
@@ -209,6 +257,8 @@ impl Subject {
             Subject::Event { entity, .. } | Subject::Live { entity, .. } => Some(entity),
             Subject::Command { .. }
             | Subject::Query { .. }
+            | Subject::CommandFrames { .. }
+            | Subject::QueryFrames { .. }
             | Subject::Door { .. }
             | Subject::Deliver { .. }
             | Subject::Outcome { .. } => None,
@@ -227,6 +277,12 @@ impl fmt::Display for Subject {
                 write!(f, "{domain}.command.{type_name}.{sender}")
             }
             Subject::Query { domain, type_name, sender } => write!(f, "{domain}.query.{type_name}.{sender}"),
+            Subject::CommandFrames { domain, type_name, sender } => {
+                write!(f, "{domain}.frames.command.{type_name}.{sender}")
+            }
+            Subject::QueryFrames { domain, type_name, sender } => {
+                write!(f, "{domain}.frames.query.{type_name}.{sender}")
+            }
             Subject::Event { domain, entity, type_name } => {
                 write!(f, "{domain}.event.{}.{entity}.{}", type_name.context(), type_name.name())
             }

@@ -62,6 +62,10 @@ pub(crate) struct Counts {
     pub(crate) dropped: AtomicU64,
     /// Requests whose work ended in a mistake of the node's own.
     pub(crate) broken: AtomicU64,
+    /// Tries of commands that failed and are followed by another.
+    pub(crate) failed: AtomicU64,
+    /// Commands that were given up.
+    pub(crate) dead: AtomicU64,
 }
 
 impl Doors {

@@ -1,6 +1,7 @@
 //! Why a node cannot start or go on. Each kind tells the operator what to do.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -135,12 +136,14 @@ pub enum Error {
         difference: String,
     },
     /// An address that should be bound is not to be had.
-    #[error("{what} cannot listen on {address}; is something else there?")]
+    #[error("{socket} cannot listen on {address}{}", HeldBy(holder.as_ref()))]
     Listen {
         /// What should listen.
-        what: &'static str,
+        socket: Socket,
         /// Where.
-        address: String,
+        address: SocketAddr,
+        /// Who listens there, where it can be told.
+        holder: Option<crate::address::Holder>,
         /// What the system said.
         #[source]
         source: std::io::Error,
@@ -165,6 +168,35 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+}
+
+/// What listens for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Socket {
+    /// nats-server, for clients.
+    NatsServer,
+    /// nats-server, for leafs.
+    Leafs,
+    /// The node's own HTTP.
+    Http,
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NatsServer => "nats-server",
+            Self::Leafs => "nats-server, for leafs,",
+            Self::Http => "the node's HTTP",
+        })
+    }
+}
+
+struct HeldBy<'a>(Option<&'a crate::address::Holder>);
+
+impl fmt::Display for HeldBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |holder| write!(f, ": {holder} does"))
+    }
 }
 
 /// The holder of a folder, where it is known.

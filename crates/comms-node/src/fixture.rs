@@ -108,6 +108,7 @@ impl Fixture {
             place: self.place(),
             configuration: self.configuration(&self.layout),
             listen: any_port(),
+            leaf_listen: None,
             ready_within: READY_WITHIN,
         }
     }

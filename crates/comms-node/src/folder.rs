@@ -263,11 +263,7 @@ impl Held {
             fs::set_permissions(&path, Permissions::from_mode(PRIVATE_FILE))?;
             Ok(listener)
         })();
-        listened.map_err(|source| Error::Listen {
-            what: "the node's HTTP",
-            address: path.display().to_string(),
-            source,
-        })
+        listened.map_err(|source| file_error("listen for HTTP at", &path, source))
     }
 
     /// Tells clients where the node is. Call it when everything listens.

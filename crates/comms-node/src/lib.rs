@@ -4,6 +4,7 @@
 //! Entry point: [`Node::start`]. What is bound is known when it returns; what it started ends with it.
 
 pub mod access;
+pub mod address;
 mod administration;
 mod bearers;
 mod bridge;
@@ -38,7 +39,7 @@ pub mod share;
 pub mod tasks;
 
 pub use current::{Current, InForce};
-pub use error::Error;
+pub use error::{Error, Socket};
 pub use node::{Node, Summary};
 pub use options::{Bridge, Nats, Options};
 pub use room::RoomLimits;

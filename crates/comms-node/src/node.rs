@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ use crate::options::{Bridge, Nats, Options};
 use crate::room::Room;
 use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
-use crate::{Error, bridge, external, provision};
+use crate::{Error, Socket, address, bridge, external, provision};
 
 /// A running node.
 #[derive(Debug)]
@@ -98,19 +99,11 @@ impl Node {
         let id = NodeId { name, secret: *secret.bytes(), role: role(&options.bridge) };
         let layout = Layout::of(&domain, &id);
         let keys = Keys::load_or_make(&folder, &layout)?;
-        let listener = gateway::bind(options.http).map_err(|source| Error::Listen {
-            what: "the node's HTTP",
-            address: options.http.to_string(),
-            source,
-        })?;
-        let http = format!(
-            "http://{}",
-            listener.local_addr().map_err(|source| Error::Listen {
-                what: "the node's HTTP",
-                address: options.http.to_string(),
-                source,
-            })?
-        );
+        let listener = gateway::bind(options.http);
+        let listener = listener.map_err(|source| address::taken(Socket::Http, options.http, source))?;
+        let http =
+            listener.local_addr().map_err(|source| address::taken(Socket::Http, options.http, source))?;
+        let http = format!("http://{http}");
         let (server, configure, warned) = match &options.nats {
             Nats::Managed(listen) => {
                 let (server, configure) = manage(&folder, &id, &layout, &keys, *listen, &options).await?;
@@ -400,6 +393,7 @@ async fn manage(
         place,
         configuration: configure.text(layout, keys)?,
         listen,
+        leaf_listen: configure.0.leaf_listen,
         ready_within: READY_WITHIN,
     };
     let server = Managed::start(spec, keys).await?;
@@ -466,8 +460,9 @@ fn admin(
     condition: Condition,
     who: Task<()>,
 ) -> Admin {
-    let (planning, applying, connections) =
-        (administration.clone(), administration.clone(), connections.clone());
+    let (planning, applying, counting) =
+        (administration.clone(), administration.clone(), administration.clone());
+    let connections = connections.clone();
     let room = condition.room().clone();
     Admin {
         who,
@@ -483,7 +478,13 @@ fn admin(
             let down = || (!connections.are_up()).then(|| "the connection to nats-server is down".to_owned());
             let health = match condition.ill().or_else(down) {
                 Some(why) => Err(Refusal::new(RefusalKind::Unavailable, why)),
-                None => Ok(json!({ "ok": true })),
+                None => {
+                    let counts = counting.doors.get().map(|doors| &doors.counts);
+                    let count =
+                        |of: fn(&Counts) -> &AtomicU64| counts.map_or(0, |c| of(c).load(Ordering::Relaxed));
+                    let commands = json!({ "failed": count(|c| &c.failed), "dead": count(|c| &c.dead) });
+                    Ok(json!({ "ok": true, "commands": commands }))
+                }
             };
             async move { health }.boxed()
         }),

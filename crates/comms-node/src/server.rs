@@ -32,7 +32,7 @@ use crate::facts::Facts;
 use crate::guard::Guard;
 use crate::keys::Keys;
 use crate::pace::Pace;
-use crate::{Error, folder};
+use crate::{Error, Socket, address, folder};
 
 pub use self::binary::{Binary, INSTALL, VERSION_MIN, Version};
 pub(crate) use self::leash::{Leash, Order};
@@ -73,6 +73,8 @@ pub struct ServerSpec {
     /// The address in that configuration. With port 0 the system chooses a port, which is kept as long as the
     /// [`Managed`] lives.
     pub listen: SocketAddr,
+    /// The address for leafs in that configuration, if there is one.
+    pub leaf_listen: Option<SocketAddr>,
     /// How long it may take to come up.
     pub ready_within: Duration,
 }
@@ -143,6 +145,11 @@ impl Managed {
     pub async fn start(spec: ServerSpec, keys: &Keys) -> Result<Managed, Error> {
         folder::make_private(spec.place.folder())?;
         leftover::end(&spec.place).await?;
+        // The server would say it too, with a dozen lines of its log.
+        address::check(Socket::NatsServer, spec.listen)?;
+        if let Some(listen) = spec.leaf_listen {
+            address::check(Socket::Leafs, listen)?;
+        }
         spec.place.write_configuration(&spec.configuration)?;
         let supervisor = Supervisor::start(Launch {
             binary: spec.binary.path.clone(),

@@ -17,9 +17,9 @@ use crate::comms::{Comms, LaneOf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
 use crate::label::{Label, label_methods};
+use crate::lane::Lane;
 use crate::message::Query;
 use crate::offload;
-use crate::publisher::Lane;
 
 /// A query about to be asked; awaiting it gives the answer.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use comms_content::Cid;
 use comms_msg::door::Hello;
 use comms_msg::{DomainName, Door, MsgId, Owner, ServiceName, Subject, TypeName};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::ask::Ask;
@@ -22,14 +22,16 @@ use crate::context::{CommandContext, EventContext, QueryContext};
 use crate::door::{self, Request};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
+use crate::frames::Asker;
 use crate::label::Label;
-use crate::limits::{CONNECT_WITHIN, DOOR_WITHIN, SHARED_REMEMBERED_MAX};
+use crate::lane::Lane;
+use crate::limits::{CONNECT_WITHIN, DOOR_WITHIN, FRAMES_QUESTIONS_MAX, SHARED_REMEMBERED_MAX};
 use crate::message::{Command, Event, Query};
 use crate::open::Opened;
 use crate::options::{Options, Settings};
 use crate::outcome::AwaitOutcome;
 use crate::publish::Publish;
-use crate::publisher::{Lane, Publisher};
+use crate::publisher::Publisher;
 use crate::raw::Raw;
 use crate::recorded::Recorded;
 use crate::replies::Replies;
@@ -98,9 +100,17 @@ impl Comms {
         let inbox = client.subscribe(replies.inbox()).await.map_err(closed)?;
 
         let tasks = Tasks::default();
-        tasks.spawn("replies", Arc::clone(&replies).run(inbox));
         let publisher = Arc::new(Publisher::default());
-        tasks.spawn("publisher", Arc::clone(&publisher).run(client.clone(), Arc::clone(&replies)));
+        tasks.spawn("replies", Arc::clone(&replies).run(inbox, Arc::clone(&publisher)));
+        let (busy, lanes) = mpsc::channel(FRAMES_QUESTIONS_MAX);
+        tasks.spawn("publisher", Arc::clone(&publisher).run(client.clone(), Arc::clone(&replies), busy));
+        let asker = Asker {
+            client: client.clone(),
+            replies: Arc::clone(&replies),
+            domain: settings.domain.clone(),
+            service: settings.service.clone(),
+        };
+        tasks.spawn("frames", asker.run(lanes));
 
         let hello = hello(&client, &replies, &settings.domain, &settings.service, CONNECT_WITHIN).await?;
         let content = content::Client::local(&settings.folder, &settings.service)?;
@@ -441,15 +451,23 @@ impl Comms {
                 Subject::Query { domain, type_name: type_name.clone(), sender }
             }
         };
+        let frames = NatsSubject::from(subject.frames().expect("direct messages have one").to_string());
+        let subject = NatsSubject::from(subject.to_string());
         let mut lanes = lanes.write().unwrap_or_else(PoisonError::into_inner);
-        let lane = lanes
-            .entry(type_name.clone())
-            .or_insert_with(|| Lane::new(NatsSubject::from(subject.to_string()), type_name));
+        let lane = lanes.entry(type_name.clone()).or_insert_with(|| match of {
+            LaneOf::Command => {
+                let (token, reply) = self.0.replies.lane_reply();
+                let lane = Lane::new(subject, frames.clone(), Some(reply), type_name);
+                self.0.replies.expect_lane(token, frames, Arc::clone(&lane));
+                lane
+            }
+            LaneOf::Query => Lane::new(subject, frames, None, type_name),
+        });
         Ok(Arc::clone(lane))
     }
 }
 
-async fn hello(
+pub(crate) async fn hello(
     client: &Client,
     replies: &Replies,
     domain: &DomainName,

@@ -17,7 +17,39 @@ const ARRAY_WITH_LENGTH_BYTE: u8 = 0x98;
 #[derive(Debug)]
 pub(crate) struct Frame {
     bytes: Vec<u8>,
-    items: usize,
+    /// Where each item ends, so that the items can be told apart again.
+    ends: Vec<usize>,
+}
+
+/// A payload: one item, or several in an array.
+#[derive(Debug)]
+pub(crate) struct Items {
+    payload: Bytes,
+    /// Where the first item begins.
+    start: usize,
+    ends: Vec<usize>,
+}
+
+impl Items {
+    /// All of it.
+    pub(crate) fn payload(&self) -> Bytes {
+        self.payload.clone()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of all of it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Each item as a payload of its own.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Bytes> {
+        let starts = std::iter::once(self.start).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| self.payload.slice(start..end))
+    }
 }
 
 impl Frame {
@@ -28,22 +60,23 @@ impl Frame {
     fn with_capacity(bytes: usize) -> Self {
         let mut bytes = Vec::with_capacity(bytes);
         bytes.resize(HEADER_ROOM, 0);
-        Self { bytes, items: 0 }
+        Self { bytes, ends: Vec::new() }
     }
 
     /// Takes what was written and starts anew, with as much room at first as that took: a busy line stays busy.
     pub(crate) fn take(&mut self) -> Self {
-        let next = Self::with_capacity(self.bytes.len());
+        let mut next = Self::with_capacity(self.bytes.len());
+        next.ends.reserve(self.ends.len());
         std::mem::replace(self, next)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.items == 0
+        self.ends.is_empty()
     }
 
     /// Whether no further item may be written.
     pub(crate) fn is_full(&self) -> bool {
-        self.items == FRAME_MESSAGES_MAX || self.bytes.len() >= FRAME_BYTES_MAX
+        self.ends.len() == FRAME_MESSAGES_MAX || self.bytes.len() >= FRAME_BYTES_MAX
     }
 
     /// Writes one item, which may be any size; where it does not fit beside those before it, the frame of those
@@ -51,22 +84,23 @@ impl Frame {
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Frame> {
         let start = self.bytes.len();
         write(&mut self.bytes);
-        if self.items > 0 && self.bytes.len() > FRAME_BYTES_MAX {
+        if !self.ends.is_empty() && self.bytes.len() > FRAME_BYTES_MAX {
             let mut next =
                 Vec::with_capacity((HEADER_ROOM + self.bytes.len() - start).max(FRAME_BYTES_MAX / 8));
             next.resize(HEADER_ROOM, 0);
             next.extend_from_slice(&self.bytes[start..]);
             self.bytes.truncate(start);
-            let full = std::mem::replace(self, Frame { bytes: next, items: 1 });
+            let ends = vec![next.len()];
+            let full = std::mem::replace(self, Frame { bytes: next, ends });
             return Some(full);
         }
-        self.items += 1;
+        self.ends.push(self.bytes.len());
         None
     }
 
     /// The payload.
-    pub(crate) fn finish(mut self) -> Bytes {
-        let skip = match self.items {
+    pub(crate) fn finish(mut self) -> Items {
+        let skip = match self.ends.len() {
             0 | 1 => HEADER_ROOM,
             items @ 2..=ARRAY_SHORT_MAX => {
                 self.bytes[1] = ARRAY | u8::try_from(items).expect("at most 23");
@@ -78,7 +112,8 @@ impl Frame {
                 0
             }
         };
-        Bytes::from(self.bytes).slice(skip..)
+        self.ends.iter_mut().for_each(|end| *end -= skip);
+        Items { payload: Bytes::from(self.bytes).slice(skip..), start: HEADER_ROOM - skip, ends: self.ends }
     }
 }
 
@@ -91,7 +126,24 @@ mod tests {
         for _ in 0..items {
             assert!(frame.push(|out| out.push(0x01)).is_none());
         }
-        frame.finish().to_vec()
+        frame.finish().payload().to_vec()
+    }
+
+    #[test]
+    fn items_can_be_told_apart_again() {
+        for count in [1, 2, 23, 24, 100_u8] {
+            let mut frame = Frame::new();
+            for item in 0..count {
+                assert!(
+                    frame.push(|out| out.extend_from_slice(&vec![item; 1 + usize::from(item)])).is_none()
+                );
+            }
+            let items = frame.finish();
+            assert_eq!(items.len(), usize::from(count));
+            for (number, item) in items.each().enumerate() {
+                assert_eq!(item.as_ref(), vec![u8::try_from(number).expect("few"); number + 1]);
+            }
+        }
     }
 
     #[test]
@@ -124,10 +176,10 @@ mod tests {
         assert!(frame.push(|out| out.push(0x01)).is_none());
         assert!(frame.push(|out| out.extend_from_slice(&large)).is_none());
         let full = frame.push(|out| out.extend_from_slice(&large)).expect("two halves and one do not fit");
-        let full = full.finish();
+        let full = full.finish().payload();
         assert!(full.len() <= FRAME_BYTES_MAX);
         assert_eq!(full[..2], [0x82, 0x01]);
-        assert_eq!(frame.finish(), large);
+        assert_eq!(frame.finish().payload(), large);
     }
 
     #[test]
@@ -136,6 +188,6 @@ mod tests {
         let mut frame = Frame::new();
         assert!(frame.push(|out| out.extend_from_slice(&huge)).is_none());
         assert!(frame.is_full());
-        assert_eq!(frame.finish(), huge);
+        assert_eq!(frame.finish().payload(), huge);
     }
 }

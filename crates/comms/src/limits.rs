@@ -9,6 +9,11 @@ pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Full frames that wait for the connection on one subject: 4 MiB, some milliseconds of a fast line. Who sends
 /// more waits.
 pub(crate) const FRAMES_WAITING_MAX: usize = 64;
+/// How long it is taken for known that nobody reads frames of a type: long beside what asking costs, short beside what
+/// single messages cost a busy sender.
+pub(crate) const FRAMES_ASKED_AFTER: Duration = Duration::from_secs(1);
+/// Types about which it is to be asked who reads frames; more are asked about in a next round.
+pub(crate) const FRAMES_QUESTIONS_MAX: usize = 64;
 
 /// Commands that the connection's own queue takes before senders wait. Large, since a frame, a door request and
 /// an acknowledgement are one each.

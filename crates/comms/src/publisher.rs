@@ -1,26 +1,23 @@
-//! Direct messages on their way out: those that wait for one subject leave as one frame.
+//! Direct messages on their way out: those that wait for one subject leave as one frame, where handlers read frames.
 //!
 //! A sender encodes straight into the open frame of its [`Lane`]; one owning task takes what has gathered, hands
 //! it to the connection and waits until the socket took it. While it waits, the lanes gather. So an idle line adds
-//! no delay, and a busy one packs frames as full as it must. A lane holds a bounded number of frames: who sends
-//! faster waits. Messages of one lane keep their order. Nothing here is used for what is stored.
+//! no delay, and a busy one packs frames as full as it must. Messages of one lane keep their order. Nothing here is used
+//! for what is stored.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use async_nats::{Client, Subject};
-use bytes::Bytes;
-use comms_msg::TypeName;
-use tokio::sync::Notify;
+use async_nats::{Client, PublishError};
+use tokio::sync::{Notify, mpsc};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::frame::Frame;
+use crate::lane::{Lane, LaneState, Outgoing};
 use crate::limits::FRAMES_WAITING_MAX;
-use crate::replies::{Replies, Token, Waiter};
+use crate::replies::{Replies, Token, Unsent, Waiter};
 
 /// The lanes that have something to send, and the task that sends it.
 #[derive(Debug, Default)]
@@ -55,74 +52,6 @@ impl Ready {
     }
 }
 
-/// Messages for one subject.
-#[derive(Debug)]
-pub(crate) struct Lane {
-    subject: Subject,
-    type_name: TypeName,
-    state: Mutex<LaneState>,
-    room: Notify,
-}
-
-#[derive(Debug)]
-struct LaneState {
-    open: Frame,
-    /// Those who wait for answers to the open frame, and where their answers come.
-    waiters: Vec<Waiter>,
-    token: Option<Token>,
-    full: VecDeque<Outgoing>,
-    /// Whether the lane stands in [`Publisher::ready`].
-    listed: bool,
-}
-
-/// One frame as it leaves.
-#[derive(Debug)]
-struct Outgoing {
-    payload: Bytes,
-    asked: Option<(Token, Vec<Waiter>)>,
-}
-
-impl LaneState {
-    fn new() -> Self {
-        Self { open: Frame::new(), waiters: Vec::new(), token: None, full: VecDeque::new(), listed: false }
-    }
-
-    fn close(&mut self, frame: Frame, waiters: Vec<Waiter>) {
-        let asked = self.token.take().map(|token| (token, waiters));
-        self.full.push_back(Outgoing { payload: frame.finish(), asked });
-    }
-
-    /// Closes the open frame, if anything is in it.
-    fn close_open(&mut self) {
-        if !self.open.is_empty() {
-            let frame = self.open.take();
-            let waiters = std::mem::take(&mut self.waiters);
-            self.close(frame, waiters);
-        }
-    }
-}
-
-impl Lane {
-    /// A lane of messages of one type, or of answers to queries of one type.
-    pub(crate) fn new(subject: Subject, type_name: TypeName) -> Arc<Self> {
-        Arc::new(Self { subject, type_name, state: Mutex::new(LaneState::new()), room: Notify::new() })
-    }
-
-    pub(crate) fn type_name(&self) -> &TypeName {
-        &self.type_name
-    }
-
-    fn take(&self) -> VecDeque<Outgoing> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.listed = false;
-        state.close_open();
-        let out = std::mem::take(&mut state.full);
-        drop(state);
-        self.room.notify_waiters();
-        out
-    }
-}
-
 impl Publisher {
     /// Puts one message in line; waits while the lane is full, but no longer than `within`.
     pub(crate) async fn push(
@@ -147,7 +76,7 @@ impl Publisher {
             return Ok(());
         }
         tokio::time::timeout(within, in_line).await.map_err(|_| {
-            let message = format!("{} messages or more wait for the connection already", FRAMES_WAITING_MAX);
+            let message = format!("{FRAMES_WAITING_MAX} messages or more wait for the connection already");
             Error::new(ErrorKind::Unavailable, message)
         })
     }
@@ -179,23 +108,36 @@ impl Publisher {
         loop {
             let room = lane.room.notified();
             {
-                let mut state = lane.state.lock().unwrap_or_else(PoisonError::into_inner);
-                if state.full.len() < FRAMES_WAITING_MAX {
+                let mut state = lane.state();
+                if state.has_room() {
                     attempt(&mut state);
-                    if state.open.is_full() {
+                    if state.open.is_full() || !lane.reads_frames() {
                         state.close_open();
                     }
-                    if !std::mem::replace(&mut state.listed, true) {
-                        // Before the lane is let go: who finds it listed may count on the round that it is listed for.
-                        self.ready().lanes.push(Arc::clone(lane));
-                        self.wake.notify_one();
-                    }
+                    self.list(lane, &mut state);
                     return;
                 }
             }
             // Registered before the lane was found full, so room made in between is not missed.
             room.await;
         }
+    }
+
+    fn list(&self, lane: &Arc<Lane>, state: &mut LaneState) {
+        if !std::mem::replace(&mut state.listed, true) {
+            // Before the lane is let go: who finds it listed may count on the round that it is listed for.
+            self.ready().lanes.push(Arc::clone(lane));
+            self.wake.notify_one();
+        }
+    }
+
+    /// Nobody reads frames there any more: what left as one goes again, one by one.
+    pub(crate) fn again(&self, unsent: Unsent, waiters: Vec<Waiter>, token: Token) {
+        let Unsent { lane, items } = unsent;
+        lane.set_reads_frames(false);
+        let mut state = lane.state();
+        state.full.push_front(Outgoing { items, asked: Some((token, waiters)) });
+        self.list(&lane, &mut state);
     }
 
     /// Waits until the socket has taken everything that was put in line before, however much is put in line meanwhile.
@@ -223,8 +165,13 @@ impl Publisher {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what the lanes hold, until the connection is closed.
-    pub(crate) async fn run(self: Arc<Self>, client: Client, replies: Arc<Replies>) {
+    /// Sends what the lanes hold, until the connection is closed; `busy` hears of lanes that frames would help.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        client: Client,
+        replies: Arc<Replies>,
+        busy: mpsc::Sender<Arc<Lane>>,
+    ) {
         let mut batch = Vec::new();
         loop {
             self.ready().begin(&mut batch);
@@ -233,16 +180,14 @@ impl Publisher {
                 continue;
             }
             for lane in batch.drain(..) {
-                for Outgoing { payload, asked } in lane.take() {
-                    let sent = match asked {
-                        None => client.publish(lane.subject.clone(), payload).await,
-                        Some((token, waiters)) => {
-                            let reply = replies.expect_queries(token, lane.subject.clone(), waiters);
-                            client.publish_with_reply(lane.subject.clone(), reply, payload).await
-                        }
-                    };
-                    if let Err(error) = sent {
-                        tracing::error!(subject = %lane.subject, %error, "a frame could not be sent");
+                let outgoing = lane.take();
+                if outgoing.len() > 1 && lane.is_to_be_asked() {
+                    // One that finds no place is asked about next time.
+                    let _ = busy.try_send(Arc::clone(&lane));
+                }
+                for outgoing in outgoing {
+                    if let Err(error) = send(&client, &replies, &lane, outgoing).await {
+                        tracing::error!(subject = %lane.subject, %error, "a message could not be sent");
                     }
                 }
             }
@@ -259,6 +204,43 @@ impl Publisher {
             if flushed.is_err() {
                 return;
             }
+        }
+    }
+}
+
+/// Sends what belongs together: as one frame to those who read frames, else one by one.
+async fn send(
+    client: &Client,
+    replies: &Replies,
+    lane: &Arc<Lane>,
+    outgoing: Outgoing,
+) -> Result<(), PublishError> {
+    let Outgoing { items, asked } = outgoing;
+    let frames = lane.frames.as_ref().filter(|_| lane.reads_frames());
+    match (asked, frames) {
+        // All of them, so that the one subscription of a handler has them in their order.
+        (None, Some(frames)) => match lane.reply.clone() {
+            Some(reply) => client.publish_with_reply(frames.clone(), reply, items.payload()).await,
+            None => client.publish(frames.clone(), items.payload()).await,
+        },
+        (None, None) => {
+            for item in items.each() {
+                client.publish(lane.subject.clone(), item).await?;
+            }
+            Ok(())
+        }
+        (Some((token, waiters)), Some(frames)) if items.len() > 1 => {
+            let payload = items.payload();
+            let unsent = Unsent { lane: Arc::clone(lane), items };
+            let reply = replies.expect_queries(token, frames.clone(), waiters, Some(unsent));
+            client.publish_with_reply(frames.clone(), reply, payload).await
+        }
+        (Some((token, waiters)), _) => {
+            let reply = replies.expect_queries(token, lane.subject.clone(), waiters, None);
+            for item in items.each() {
+                client.publish_with_reply(lane.subject.clone(), reply.clone(), item).await?;
+            }
+            Ok(())
         }
     }
 }
@@ -296,14 +278,17 @@ mod tests {
     }
 
     fn lane() -> Arc<Lane> {
-        Lane::new("library.command.a.B.desk".into(), "a.B".parse().expect("a name"))
+        Lane::of_answers("library.command.a.B.desk".into(), "a.B".parse().expect("a name"))
     }
 
     fn running(client: &Client) -> Arc<Publisher> {
         let publisher = Arc::new(Publisher::default());
-        tokio::spawn(
-            Arc::clone(&publisher).run(client.clone(), Replies::new(&"desk".parse().expect("a name"))),
-        );
+        let (busy, _) = mpsc::channel(1);
+        tokio::spawn(Arc::clone(&publisher).run(
+            client.clone(),
+            Replies::new(&"desk".parse().expect("a name")),
+            busy,
+        ));
         publisher
     }
 

@@ -17,7 +17,10 @@ use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::frame::Items;
+use crate::lane::Lane;
 use crate::limits::IN_FLIGHT_MAX;
+use crate::publisher::Publisher;
 
 /// The unguessable last token of a reply subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +41,8 @@ impl Token {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     query: MsgId,
+    /// Whether no other query left with it, so that nothing else is answered there.
+    is_alone: bool,
     answer: oneshot::Sender<Result<Node>>,
 }
 
@@ -70,10 +75,21 @@ struct Pending {
     who: Who,
 }
 
+/// A frame that left, kept until something is heard of it: nobody may read frames any more.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) items: Items,
+}
+
 #[derive(Debug)]
 enum Who {
     One(oneshot::Sender<Result<Bytes>>),
-    Queries(Vec<Waiter>),
+    Queries(Vec<Waiter>, Option<Unsent>),
+    /// Who asks whether frames are read: only that nobody does is ever said.
+    Unread(oneshot::Sender<Result<Bytes>>),
+    /// Messages that nobody answers: only that nobody reads frames any more is ever said.
+    Lane(Arc<Lane>),
 }
 
 impl Replies {
@@ -104,7 +120,7 @@ impl Replies {
     pub(crate) async fn waiter(&self, query: MsgId) -> (Waiter, Waiting) {
         let permit = self.permit().await;
         let (answer, receiver) = oneshot::channel();
-        (Waiter { query, answer }, Waiting { query, answer: receiver, _permit: permit })
+        (Waiter { query, is_alone: false, answer }, Waiting { query, answer: receiver, _permit: permit })
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -112,17 +128,37 @@ impl Replies {
     }
 
     /// Registers the queries of one frame; the subject that their answers come to.
-    pub(crate) fn expect_queries(&self, token: Token, subject: Subject, waiters: Vec<Waiter>) -> Subject {
-        self.expect_left(token, subject, waiters);
+    pub(crate) fn expect_queries(
+        &self,
+        token: Token,
+        subject: Subject,
+        mut waiters: Vec<Waiter>,
+        unsent: Option<Unsent>,
+    ) -> Subject {
+        if let [waiter] = waiters.as_mut_slice() {
+            waiter.is_alone = true;
+        }
+        self.expect_left(token, subject, waiters, unsent);
         subject_of(&self.asked, token)
     }
 
-    fn expect_left(&self, token: Token, subject: Subject, mut waiters: Vec<Waiter>) {
+    /// A token of its own for a lane of direct commands, under which the server says that nobody reads frames.
+    pub(crate) fn lane_reply(&self) -> (Token, Subject) {
+        let token = Token::random();
+        (token, subject_of(&self.asked, token))
+    }
+
+    /// Hears of a lane under its token, as long as the connection lives.
+    pub(crate) fn expect_lane(&self, token: Token, frames: Subject, lane: Arc<Lane>) {
+        self.pending().insert(token, Pending { subject: frames, who: Who::Lane(lane) });
+    }
+
+    fn expect_left(&self, token: Token, subject: Subject, mut waiters: Vec<Waiter>, unsent: Option<Unsent>) {
         let mut pending = self.pending();
         // Whoever gave up meanwhile has closed the other end; whoever does so later finds the entry.
         waiters.retain(|waiter| !waiter.answer.is_closed());
         if !waiters.is_empty() {
-            pending.insert(token, Pending { subject, who: Who::Queries(waiters) });
+            pending.insert(token, Pending { subject, who: Who::Queries(waiters, unsent) });
         }
     }
 
@@ -135,6 +171,15 @@ impl Replies {
         (subject_of(&self.told, token), One { replies: self, token, answer, _permit: permit })
     }
 
+    /// A question to those who read frames, where the server alone says anything: that there are none.
+    pub(crate) async fn expect_unread(&self, subject: Subject) -> (Subject, One<'_>) {
+        let permit = self.permit().await;
+        let (sender, answer) = oneshot::channel();
+        let token = Token::random();
+        self.pending().insert(token, Pending { subject, who: Who::Unread(sender) });
+        (subject_of(&self.asked, token), One { replies: self, token, answer, _permit: permit })
+    }
+
     fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<Token, Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,7 +187,7 @@ impl Replies {
     /// Nobody waits for the answer to `query` any more.
     fn forget(&self, token: Token, query: MsgId) {
         let mut pending = self.pending();
-        if let Some(Pending { who: Who::Queries(waiters), .. }) = pending.get_mut(&token) {
+        if let Some(Pending { who: Who::Queries(waiters, _), .. }) = pending.get_mut(&token) {
             waiters.retain(|waiter| waiter.query != query);
             if waiters.is_empty() {
                 pending.remove(&token);
@@ -165,29 +210,21 @@ impl Replies {
     }
 
     /// Hands answers out, until the subscription ends.
-    pub(crate) async fn run(self: Arc<Self>, mut inbox: Subscriber) {
+    pub(crate) async fn run(self: Arc<Self>, mut inbox: Subscriber, publisher: Arc<Publisher>) {
         while let Some(message) = inbox.next().await {
-            self.arrived(message);
+            self.arrived(message, &publisher);
         }
     }
 
-    fn arrived(&self, message: Message) {
+    fn arrived(&self, message: Message, publisher: &Publisher) {
         let Some((token, is_told)) = self.token(&message.subject) else {
             self.late.fetch_add(1, Ordering::Relaxed);
             return;
         };
         if let Some(status) = message.status {
             // The only status the server sends here; any other was steered here by somebody else's request.
-            if status == StatusCode::NO_RESPONDERS
-                && let Some(pending) = self.take(token, is_told)
-            {
-                let subject = pending.subject.clone();
-                pending.fail(|| {
-                    Error::new(
-                        ErrorKind::Unavailable,
-                        format!("nobody listens on {subject}: is the service, or the node, running?"),
-                    )
-                });
+            if status == StatusCode::NO_RESPONDERS {
+                self.no_responders(token, is_told, publisher);
             }
             return;
         }
@@ -195,13 +232,18 @@ impl Replies {
             None => {
                 self.late.fetch_add(1, Ordering::Relaxed);
             }
-            Some(Pending { who: Who::One(waiter), .. }) => {
+            Some(Pending { subject, who: Who::Lane(lane) }) => {
+                // Nobody answers a direct command.
+                self.pending().insert(token, Pending { subject, who: Who::Lane(lane) });
+                self.late.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(Pending { who: Who::One(waiter) | Who::Unread(waiter), .. }) => {
                 // A closed other end is somebody who gave up in this moment.
                 let _ = waiter.send(Ok(message.payload));
             }
-            Some(Pending { subject, who: Who::Queries(waiters) }) => {
-                let left = self.answered(waiters, &message.payload);
-                self.expect_left(token, subject, left);
+            Some(Pending { subject, who: Who::Queries(waiters, _) }) => {
+                let left = self.answered(waiters, &message.payload, &subject);
+                self.expect_left(token, subject, left, None);
             }
         }
     }
@@ -222,16 +264,54 @@ impl Replies {
         (matches!(waits.who, Who::One(_)) == is_told).then(|| pending.remove(&token)).flatten()
     }
 
-    /// Hands the answers of a frame to those who wait; who is still left.
-    fn answered(&self, mut waiters: Vec<Waiter>, payload: &Bytes) -> Vec<Waiter> {
+    /// The server has nobody for what was sent with this token.
+    fn no_responders(&self, token: Token, is_told: bool, publisher: &Publisher) {
+        let Some(found) = self.take(token, is_told) else { return };
+        match found {
+            Pending { subject, who: Who::Lane(lane) } => {
+                lane.set_reads_frames(false);
+                self.pending().insert(token, Pending { subject, who: Who::Lane(lane) });
+            }
+            Pending { who: Who::Queries(waiters, Some(unsent)), .. } => {
+                publisher.again(unsent, waiters, token);
+            }
+            found @ Pending { who: Who::One(_) | Who::Unread(_) | Who::Queries(_, None), .. } => {
+                let subject = found.subject.clone();
+                found.fail(|| {
+                    Error::new(
+                        ErrorKind::Unavailable,
+                        format!("nobody listens on {subject}: is the service, or the node, running?"),
+                    )
+                });
+            }
+        }
+    }
+
+    /// Hands the answers of a frame to those who wait; who is still left. Only whoever was asked knows where the answer
+    /// is awaited, so what cannot be read is told to those who wait for it: nothing better will come.
+    fn answered(&self, mut waiters: Vec<Waiter>, payload: &Bytes, subject: &Subject) -> Vec<Waiter> {
         let replies = match Reply::read(payload) {
             Ok(replies) => replies,
             Err(error) => {
-                tracing::debug!(%error, "an answer that cannot be read was dropped");
-                self.late.fetch_add(1, Ordering::Relaxed);
-                return waiters;
+                let size = payload.len();
+                for waiter in waiters {
+                    let message =
+                        format!("what answers {subject} sent {size} bytes that are no answer: {error}");
+                    let _ = waiter.answer.send(Err(Error::new(ErrorKind::Malformed, message)));
+                }
+                return Vec::new();
             }
         };
+        if let ([waiter], [reply]) = (waiters.as_slice(), replies.as_slice())
+            && waiter.query != reply.to
+            && waiter.is_alone
+        {
+            let message =
+                format!("what answers {subject} answered the query {}, which was not asked there", reply.to);
+            let waiter = waiters.swap_remove(0);
+            let _ = waiter.answer.send(Err(Error::new(ErrorKind::Malformed, message)));
+            return Vec::new();
+        }
         for reply in replies {
             match waiters.iter().position(|waiter| waiter.query == reply.to) {
                 Some(at) => drop(waiters.swap_remove(at).answer.send(reply.answer.map_err(Error::from))),
@@ -253,10 +333,12 @@ fn subject_of(prefix: &str, token: Token) -> Subject {
 impl Pending {
     fn fail(self, error: impl Fn() -> Error) {
         match self.who {
-            Who::One(waiter) => {
+            Who::One(waiter) | Who::Unread(waiter) => {
                 let _ = waiter.send(Err(error()));
             }
-            Who::Queries(waiters) => {
+            // What is sent next is sent where there is a right to.
+            Who::Lane(lane) => lane.set_reads_frames(false),
+            Who::Queries(waiters, _) => {
                 for waiter in waiters {
                     let _ = waiter.answer.send(Err(error()));
                 }
@@ -340,9 +422,10 @@ mod tests {
         let (reply, mut answer) = replies.expect_one("library.door.hello.desk".into()).await;
         let forged = reply.replacen(".door.", ".ask.", 1);
         assert!(inbox::is_told(&reply, "desk") && inbox::is_asked(&forged, "desk"), "{reply} {forged}");
-        replies.arrived(message(&forged));
+        let publisher = Publisher::default();
+        replies.arrived(message(&forged), &publisher);
         assert_eq!(replies.late(), 1, "dropped and counted");
-        replies.arrived(message(&reply));
+        replies.arrived(message(&reply), &publisher);
         assert_eq!(answer.answer().await.expect("the node's"), "{}");
     }
 }

@@ -131,7 +131,7 @@ pub(crate) async fn keep(
 /// Puts a direct command in line.
 pub(crate) async fn tell(
     comms: &Comms,
-    lane: &std::sync::Arc<crate::publisher::Lane>,
+    lane: &std::sync::Arc<crate::lane::Lane>,
     version: u32,
     body: Body,
     label: Label,

@@ -5,6 +5,7 @@
 //! group, so that instances share the work (`direct.rs`, `queries.rs`). When stopped, a service takes nothing new,
 //! finishes what it has, and gives back what has not begun.
 
+mod arrivals;
 pub(crate) mod commands;
 pub(crate) mod delivery;
 mod direct;
@@ -34,6 +35,7 @@ use crate::limits::{COMMANDS_AT_ONCE, DOOR_WITHIN, ENTITIES_AT_ONCE};
 use crate::message::{Command, Delivery, Event, Query};
 use crate::recorded::Recorded;
 use crate::rights::Right;
+use arrivals::Arrivals;
 use commands::Commands;
 use direct::Direct;
 use events::Events;
@@ -190,15 +192,19 @@ impl Service {
             }
         }
         for (type_name, handler) in direct {
-            let filter = Filter::commands(comms.domain(), &type_name);
-            let source = subscribe(&comms, filter.as_str(), comms.service().as_str()).await?;
-            let gate = Gate::new(Kind::Command, type_name, filter.as_str(), Arc::clone(comms.drops()));
+            let alone = Filter::commands(comms.domain(), &type_name);
+            let frames = Filter::command_frames(comms.domain(), &type_name);
+            let source =
+                Arrivals::subscribe(comms.client(), &alone, &frames, comms.service().as_str()).await?;
+            let gate = Gate::new(Kind::Command, type_name, &alone, &frames, Arc::clone(comms.drops()));
             loops.spawn(Direct { comms: comms.clone(), gate, handler, source, stop: stop.clone() }.run());
         }
         for (type_name, handler) in queries {
-            let filter = Filter::queries(comms.domain(), &type_name);
-            let source = subscribe(&comms, filter.as_str(), comms.service().as_str()).await?;
-            let gate = Gate::new(Kind::Query, type_name, filter.as_str(), Arc::clone(comms.drops()));
+            let alone = Filter::queries(comms.domain(), &type_name);
+            let frames = Filter::query_frames(comms.domain(), &type_name);
+            let source =
+                Arrivals::subscribe(comms.client(), &alone, &frames, comms.service().as_str()).await?;
+            let gate = Gate::new(Kind::Query, type_name, &alone, &frames, Arc::clone(comms.drops()));
             let answers = Arc::new(Answers { comms: comms.clone(), gate, handler });
             loops.spawn(Queries { answers, source, stop: stop.clone() }.run());
         }

@@ -23,7 +23,7 @@ use crate::message::Event;
 use crate::recorded::{Recorded, Unread};
 use crate::rights::Right;
 use crate::tasks::Tasks;
-use follow::Follow;
+use follow::{Follow, Heard};
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,16 @@ pub enum WatchFrom {
     Position(Position),
     /// With the first event at or after this time.
     Time(Timestamp),
+}
+
+/// What a watch comes to.
+#[expect(clippy::large_enum_variant, reason = "all but one are events, and a box for each would cost")]
+#[derive(Clone, Debug)]
+pub enum Watched<E> {
+    /// The next event.
+    Event(Recorded<E>),
+    /// Everything that was stored before the watch began, and fits it, has been handed on. Comes once.
+    CaughtUp,
 }
 
 type Decode<E> = fn(Unread, Comms) -> BoxFuture<'static, Result<Recorded<E>>>;
@@ -116,7 +126,7 @@ impl<E: 'static> IntoFuture for WatchBuilder<E> {
 /// An event that cannot be decoded is an error in its place, and the next one follows.
 pub struct Watch<E> {
     comms: Comms,
-    events: mpsc::Receiver<Result<Unread>>,
+    events: mpsc::Receiver<Result<Heard>>,
     decode: Decode<E>,
     decoding: Option<BoxFuture<'static, Result<Recorded<E>>>>,
     _tasks: Tasks,
@@ -134,17 +144,36 @@ impl<E> Watch<E> {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
+    /// The next event, or that the watch has caught up. Safe to drop while waiting: nothing is lost.
+    pub async fn step(&mut self) -> Option<Result<Watched<E>>> {
+        std::future::poll_fn(|cx| self.poll_step(cx)).await
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Recorded<E>>>> {
+        loop {
+            match ready!(self.poll_step(cx)) {
+                Some(Ok(Watched::CaughtUp)) => {}
+                Some(Ok(Watched::Event(event))) => return Poll::Ready(Some(Ok(event))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Watched<E>>>> {
         loop {
             if let Some(decoding) = &mut self.decoding {
                 let event = ready!(decoding.poll_unpin(cx));
                 self.decoding = None;
-                return Poll::Ready(Some(event));
+                return Poll::Ready(Some(event.map(Watched::Event)));
             }
             match ready!(self.events.poll_recv(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(event)) => self.decoding = Some((self.decode)(event, self.comms.clone())),
+                Some(Ok(Heard::CaughtUp)) => return Poll::Ready(Some(Ok(Watched::CaughtUp))),
+                Some(Ok(Heard::Event(event))) => {
+                    self.decoding = Some((self.decode)(event, self.comms.clone()));
+                }
             }
         }
     }

@@ -57,6 +57,7 @@ impl Peers {
             configuration: configuration(&place, ANY_PORT, &keys, &password),
             place,
             listen: ANY_PORT,
+            leaf_listen: None,
             ready_within: READY_WITHIN,
         };
         Ok(Peers { server: Managed::start(spec, &keys).await?, password })

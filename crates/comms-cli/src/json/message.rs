@@ -157,3 +157,22 @@ pub(crate) struct Watched {
     /// What it says, as DAG-JSON. A body that is kept elsewhere as a whole is a link.
     pub(crate) body: Value,
 }
+
+/// `comms watch`, on standard error: what is to be known beside the events.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Note {
+    /// Everything that was stored when the watch began was printed before this.
+    CaughtUp(Place),
+    /// There is no connection to the node; the watch goes on when it is back.
+    Away(Place),
+    /// There is one again.
+    Back(Place),
+}
+
+/// How far a watch is.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Place {
+    /// Of the last event that was printed, if there was any.
+    pub(crate) position: Option<String>,
+}

@@ -7,12 +7,25 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Up {
+    /// A value that is in force, with `--show-config`.
+    Setting(Setting),
     /// A nats-server that exists must include the accounts before the node can go on.
     Waiting(Waiting),
     /// Everything listens.
     Ready(Ready),
     /// It has stopped.
     Stopped(Stopped),
+}
+
+/// A value that a node would be started with.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Setting {
+    /// Its key in `comms.toml`.
+    pub(crate) name: String,
+    /// The value; several have commas between them.
+    pub(crate) value: String,
+    /// Where it is from: a flag, a variable, the path of the file, or `default`.
+    pub(crate) from: String,
 }
 
 /// What a nats-server that exists has to include.
@@ -35,6 +48,8 @@ pub(crate) struct Ready {
     pub(crate) nats: String,
     /// Where content is put and fetched.
     pub(crate) http: String,
+    /// What its nats-server listens on, if it is the node's own: `0.0.0.0` are all addresses of this machine.
+    pub(crate) listen: Option<String>,
     /// Whether nats-server says that it syncs before it acknowledges.
     pub(crate) is_syncing: bool,
     /// What this setup cannot promise.

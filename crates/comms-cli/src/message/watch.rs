@@ -1,6 +1,6 @@
 //! `comms watch`: events of some types as they happen, or from a place in the log on.
 
-use comms::{Recorded, Timestamp, TypeName, WatchFrom};
+use comms::{Connection, Position, Recorded, Timestamp, TypeName, WatchFrom, Watched};
 use comms_domain::Domain;
 use comms_msg::limits::WATCH_TYPES_MAX;
 use comms_msg::{Body, Kind};
@@ -11,7 +11,7 @@ use crate::definition;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{Output, Row};
+use crate::output::{self, Output, Row};
 use crate::session;
 use crate::signals::Signals;
 
@@ -28,23 +28,66 @@ pub(crate) async fn watch(watch: &args::Watch, global: &Global, output: Output) 
     if let Some(entity) = &watch.entity {
         building = building.entity(entity);
     }
+    let mut connection = comms.connection();
     let mut events = building.await?;
     let mut left = watch.count.unwrap_or(u64::MAX);
+    let mut last = None;
+    let mut is_away = false;
     while left > 0 {
-        let event = tokio::select! {
-            event = events.next() => event,
+        let step = tokio::select! {
+            step = events.step() => step,
+            Ok(()) = connection.changed() => {
+                heard(&connection.borrow_and_update(), &mut is_away, last, output);
+                continue;
+            }
+            () = output::closed() => return Ok(()),
             () = signals.next() => return Ok(()),
         };
-        let Some(event) = event else {
-            return Err(Failure::failed("the watch ended by itself").mend("Is the node still running?"));
-        };
-        match print(&event?, output) {
-            Err(failure) if failure.is_closed() => return Ok(()),
-            other => other?,
+        match step {
+            Some(Ok(Watched::Event(event))) => {
+                last = Some(event.position());
+                print(&event, output)?;
+                left -= 1;
+            }
+            Some(Ok(Watched::CaughtUp)) if watch.until_now => return Ok(()),
+            Some(Ok(Watched::CaughtUp)) => output.note(&json::Note::CaughtUp(place(last)), &caught_up(last)),
+            Some(Err(error)) => return Err(error.into()),
+            None => {
+                return Err(Failure::failed("the watch ended by itself").mend("Is the node still running?"));
+            }
         }
-        left -= 1;
+        if output::is_closed() {
+            return Ok(());
+        }
     }
     Ok(())
+}
+
+/// Says once that the node went away, and once that it is back.
+fn heard(connection: &Connection, is_away: &mut bool, last: Option<Position>, output: Output) {
+    match (connection.connected, *is_away) {
+        (false, false) => {
+            output.note(
+                &json::Note::Away(place(last)),
+                "away: no connection to the node; waiting until it is back",
+            );
+        }
+        (true, true) => output
+            .note(&json::Note::Back(place(last)), "back: connected to the node again; nothing is left out"),
+        _ => {}
+    }
+    *is_away = !connection.connected;
+}
+
+fn place(last: Option<Position>) -> json::Place {
+    json::Place { position: last.map(|position| position.to_string()) }
+}
+
+fn caught_up(last: Option<Position>) -> String {
+    match last {
+        Some(position) => format!("caught up at {position}; what is printed from here on happens now"),
+        None => "caught up: nothing before now; what is printed from here on happens now".to_owned(),
+    }
 }
 
 fn print(event: &Recorded<Body>, output: Output) -> Result<(), Failure> {
@@ -75,6 +118,7 @@ fn print(event: &Recorded<Body>, output: Output) -> Result<(), Failure> {
     }
     let row =
         Row::new("event").cell(said.type_name).cell(said.entity).cell(format!("position {}", said.position));
+    let row = row.cell(said.time).cell(format!("from {}", said.sender.as_deref().unwrap_or("nobody named")));
     output.row(&row.cell(said.owner).cell(text))
 }
 

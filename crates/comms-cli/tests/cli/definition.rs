@@ -70,8 +70,16 @@ fn explain_says_everything_about_a_type() {
     let err = comms(&folder, &["domain", "explain", "documents.AddDocumnt"]).failed(4);
     assert_eq!(
         err,
-        "error: nothing is called documents.AddDocumnt in the domain library\n  did you mean \
-         documents.AddDocument?           comms domain show\n"
+        "error: nothing is called documents.AddDocumnt in the domain library\n  did you mean the command \
+         documents.AddDocument?           comms domain explain documents.AddDocument\n"
+    );
+    let err = comms(&folder, &["domain", "explain", "documents.FindDocument"]).failed(4);
+    assert!(err.contains("did you mean the query documents.FindDocuments?"), "{err}");
+    assert_eq!(
+        comms(&folder, &["domain", "explain", "documents.DocumentAded"]).failed(4).lines().nth(1),
+        Some(
+            "  did you mean the event documents.DocumentAdded?           comms domain explain documents.DocumentAdded"
+        )
     );
 }
 

@@ -12,4 +12,5 @@ mod pdf;
 mod readme;
 mod running;
 mod shapes;
+mod terminal;
 mod usage;

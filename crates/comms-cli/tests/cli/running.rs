@@ -113,7 +113,7 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
     refused(
         &["send", "documents.AddDocumnt", "title=x", "--as", "desk"],
         4,
-        "error: no command documents.AddDocumnt in the domain library\n  did you mean documents.AddDocument?           \
+        "error: no command documents.AddDocumnt in the domain library\n  did you mean the command documents.AddDocument?           \
          comms domain show commands\n",
     );
     refused(

@@ -72,7 +72,7 @@ fn fields_are_checked_before_anybody_is_asked() {
     let err = comms(folder.path(), &["send", "documents.AddDocument", "title"]).failed(2);
     assert_eq!(
         err,
-        "error: title is not a field\n  A field is field=text, field:=JSON, field=@file or field=- for standard input\n"
+        "error: title is not a field\n  A field is field=text, field==text, field:=JSON, field=@file or field=- for standard input\n"
     );
 }
 

@@ -88,12 +88,12 @@ fn publish(
             allowed.push(door(Door::Outcome(command.clone())));
         } else {
             let (domain, type_name, sender) = (domain.name.clone(), command.clone(), name.clone());
-            allowed.push(Subject::Command { domain, type_name, sender }.to_string());
+            allowed.extend(alone_and_in_frames(Subject::Command { domain, type_name, sender }));
         }
     }
     for query in &service.asks {
         let (domain, type_name, sender) = (domain.name.clone(), query.clone(), name.clone());
-        allowed.push(Subject::Query { domain, type_name, sender }.to_string());
+        allowed.extend(alone_and_in_frames(Subject::Query { domain, type_name, sender }));
     }
     allowed.extend(service.emits.iter().map(|event| door(Door::Event(event.clone()))));
     allowed.extend(domain.durable_handles(service).map(|command| door(Door::Commit(command.clone()))));
@@ -117,14 +117,22 @@ fn publish(
     allowed
 }
 
+/// What goes without a door goes alone, or with others to handlers that read frames.
+fn alone_and_in_frames(subject: Subject) -> impl Iterator<Item = String> {
+    let frames = subject.frames();
+    std::iter::once(subject).chain(frames).map(|subject| subject.to_string())
+}
+
 fn subscribe(domain: &Domain, name: &ServiceName, service: &Service) -> Vec<String> {
     let d = &domain.name;
     let mut allowed = vec![Filter::inbox(name).to_string()];
     for command in service.handles.iter().filter(|command| !domain.is_durable(command)) {
         allowed.push(format!("{} {name}", Filter::commands(d, command)));
+        allowed.push(format!("{} {name}", Filter::command_frames(d, command)));
     }
     for query in &service.answers {
         allowed.push(format!("{} {name}", Filter::queries(d, query)));
+        allowed.push(format!("{} {name}", Filter::query_frames(d, query)));
     }
     if domain.durable_handles(service).next().is_some() || !service.observes.is_empty() {
         allowed.push(Filter::deliveries(d, name).to_string());

@@ -80,4 +80,7 @@ pub struct Watching {
     pub log: String,
     /// The consumer, for flow control.
     pub consumer: String,
+    /// How many events there were already: who has got so many of this consumer has caught up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
 }

@@ -25,6 +25,16 @@ impl Filter {
         Filter(format!("{domain}.query.{type_name}.*"))
     }
 
+    /// Frames of direct commands of a type, from anybody: `{d}.frames.command.{ctx}.{Type}.*`
+    pub fn command_frames(domain: &DomainName, type_name: &TypeName) -> Filter {
+        Filter(format!("{domain}.frames.command.{type_name}.*"))
+    }
+
+    /// Frames of queries of a type, from anybody: `{d}.frames.query.{ctx}.{Type}.*`
+    pub fn query_frames(domain: &DomainName, type_name: &TypeName) -> Filter {
+        Filter(format!("{domain}.frames.query.{type_name}.*"))
+    }
+
     /// Stored events of a type, of any entity: `{d}.event.{ctx}.*.{Type}`
     pub fn events(domain: &DomainName, type_name: &TypeName) -> Filter {
         Filter(format!("{domain}.event.{}.*.{}", type_name.context(), type_name.name()))

@@ -9,7 +9,7 @@ use super::{Door, Subject};
 /// The longest subject of the grammar has 7 tokens; one more tells a longer one apart.
 const TOKENS_MAX: usize = 8;
 
-const KINDS: &str = "{domain}.command|query|event|live|outcome|deliver|door.…";
+const KINDS: &str = "{domain}.command|query|frames|event|live|outcome|deliver|door.…";
 
 pub(super) fn subject(text: &str) -> Result<Subject> {
     let mut tokens = [""; TOKENS_MAX];
@@ -26,6 +26,14 @@ pub(super) fn subject(text: &str) -> Result<Subject> {
         [domain, "query", context, name, sender] => (|| {
             let (domain, type_name) = (domain.parse()?, TypeName::of(context, name)?);
             Ok(Subject::Query { domain, type_name, sender: sender.parse()? })
+        })(),
+        [domain, "frames", kind @ ("command" | "query"), context, name, sender] => (|| {
+            let (domain, type_name) = (domain.parse()?, TypeName::of(context, name)?);
+            let sender = sender.parse()?;
+            Ok(match *kind {
+                "command" => Subject::CommandFrames { domain, type_name, sender },
+                _ => Subject::QueryFrames { domain, type_name, sender },
+            })
         })(),
         [domain, "event", context, entity, name] => (|| {
             let (domain, entity, type_name) = event(domain, context, entity, name)?;
@@ -83,6 +91,7 @@ fn form(kind: &str) -> &'static str {
     match kind {
         "command" => "{domain}.command.{context}.{Type}.{sender}",
         "query" => "{domain}.query.{context}.{Type}.{sender}",
+        "frames" => "{domain}.frames.command|query.{context}.{Type}.{sender}",
         "event" => "{domain}.event.{context}.{entity}.{Type}",
         "live" => "{domain}.live.event.{context}.{entity}.{Type}",
         "outcome" => "{domain}.outcome.{context}.{Type}.{sender}.{command id}",

@@ -33,6 +33,16 @@ pub(crate) fn subject() -> impl Strategy<Value = Subject> {
             type_name,
             sender
         }),
+        (domain(), type_name(), service()).prop_map(|(domain, type_name, sender)| Subject::CommandFrames {
+            domain,
+            type_name,
+            sender
+        }),
+        (domain(), type_name(), service()).prop_map(|(domain, type_name, sender)| Subject::QueryFrames {
+            domain,
+            type_name,
+            sender
+        }),
         (domain(), entity(), type_name()).prop_map(|(domain, entity, type_name)| Subject::Event {
             domain,
             entity,

@@ -195,7 +195,7 @@ fn watching() {
         json!({"commands": arrival_json, "foreign": arrival_json}),
     );
     shape(
-        &Watching { subject: "s".into(), log: "k3f9x2aa".into(), consumer: "c".into() },
+        &Watching { subject: "s".into(), log: "k3f9x2aa".into(), consumer: "c".into(), waiting: Some(3) },
         json!({"subject": "s", "log": "k3f9x2aa", "consumer": "c"}),
     );
     for (from, expected) in [

@@ -118,3 +118,32 @@ fn what_is_neither_a_message_nor_a_frame_is_refused() {
         assert!(refused, "{bad:?}");
     }
 }
+
+/// Frames byte for byte, for handlers in other languages that read them.
+#[test]
+fn the_vectors_are_what_the_code_reads_and_writes() {
+    let golden = golden();
+    let vector = |about: &str, msgs: &[Msg]| {
+        let mut frame = Frame::new();
+        assert!(msgs.iter().all(|msg| frame.push(msg)));
+        let payload = frame.finish();
+        assert_eq!(if payload.is_empty() { Vec::new() } else { all(&payload) }, msgs);
+        let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+        let cids: Vec<String> = msgs.iter().map(|msg| msg.cid().to_string()).collect();
+        serde_json::json!({ "about": about, "cbor": hex, "cids": cids })
+    };
+    let many: Vec<Msg> = (0..24).map(|number| golden[number % 2].clone()).collect();
+    let expected = serde_json::json!({
+        "readme": [
+            "Frames: payloads of the frames' subjects. `cbor` is the payload in hex; `cids` are the CIDs of the messages \
+             in it, in their order; the messages are in msg.json.",
+        ],
+        "frames": [
+            vector("empty: a question whether frames are read", &[]),
+            vector("one message: itself", &golden[..1]),
+            vector("two messages: an array whose head is one byte", &golden[..2]),
+            vector("24 messages: an array whose head is two bytes", &many),
+        ],
+    });
+    crate::vectors::compare_or_write("vectors/frames.json", &expected);
+}

@@ -24,6 +24,14 @@ fn every_form_both_ways() {
             Subject::Query { domain: domain(), type_name: add(), sender: desk() },
         ),
         (
+            "library.frames.command.documents.AddDocument.desk",
+            Subject::CommandFrames { domain: domain(), type_name: add(), sender: desk() },
+        ),
+        (
+            "library.frames.query.documents.AddDocument.desk",
+            Subject::QueryFrames { domain: domain(), type_name: add(), sender: desk() },
+        ),
+        (
             "library.event.documents.report-7f3a.DocumentAdded",
             Subject::Event { domain: domain(), entity: entity(), type_name: added() },
         ),

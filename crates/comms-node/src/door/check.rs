@@ -137,7 +137,11 @@ impl Doors {
     /// There is no such type, but perhaps one with a name much like it.
     pub(super) fn unknown(&self, domain: &Domain, kind: comms_msg::Kind, type_name: &TypeName) -> Refusal {
         let near = domain.nearest(kind, type_name.as_ref());
-        let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        let hint = match near {
+            Some((near, name)) if near == kind => format!("; did you mean {name}?"),
+            Some((other, name)) => format!("; did you mean the {} {name}?", other.as_str()),
+            None => String::new(),
+        };
         let message = format!("no {} {type_name} in the domain {}{hint}", kind.as_str(), domain.name);
         Refusal::new(RefusalKind::Unknown, message)
     }

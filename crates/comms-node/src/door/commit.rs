@@ -4,6 +4,7 @@
 //! The answer counts once. Who may give it is who holds the delivery: the reply subject of the message must be of the
 //! sender's own consumer, and the command at that place must be the one the answer is for.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,7 +49,10 @@ impl Doors {
             Completion::Done => self.done(domain, sender, held, commit.events).await,
             Completion::Retry { after_ms, reason, asked } if held.tries < DELIVERIES_MAX => {
                 let after = Duration::from_millis(after_ms).min(RETRY_AFTER_MAX);
-                Ok(self.again(held, after, &reason, asked).await)
+                let (command, tries) = (&held.command, held.tries);
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(service = %sender, command = %command.id, type_name = %command.type_name, tries, reason, "a command failed and will be tried again");
+                Ok(self.again(held, after, asked).await)
             }
             Completion::Retry { reason, .. } | Completion::Dead { reason } => {
                 self.end_without_events(sender, held, EndingState::Dead, Some(reason)).await
@@ -94,8 +98,7 @@ impl Doors {
     }
 
     /// Gives a delivery back, to be tried again.
-    async fn again(&self, held: Delivered, after: Duration, reason: &str, asked: bool) -> Committed {
-        tracing::info!(command = %held.command.id, tries = held.tries, reason, "to be tried again");
+    async fn again(&self, held: Delivered, after: Duration, asked: bool) -> Committed {
         if !asked {
             self.log.try_failed(held.sequence);
         }

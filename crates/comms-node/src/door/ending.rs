@@ -1,6 +1,8 @@
 //! How a command ends: with the events it caused, or without any. Stored, remembered, told to who waits, and then taken
 //! out of the queue.
 
+use std::sync::atomic::Ordering;
+
 use comms_domain::Domain;
 use comms_msg::door::{Committed, Refusal, RefusalKind};
 use comms_msg::{Draft, ServiceName};
@@ -43,7 +45,14 @@ impl Doors {
         reason: Option<String>,
     ) -> Result<Committed, Refusal> {
         let reason = reason.map(|text| shortened(text, REASON_BYTES_MAX));
-        self.finish(sender, &held, Effect::Nothing { state, reason }).await
+        let died = (state == EndingState::Dead).then(|| reason.clone().unwrap_or_default());
+        let finished = self.finish(sender, &held, Effect::Nothing { state, reason }).await?;
+        if let Some(reason) = died.filter(|_| !finished.already) {
+            let (command, tries) = (&held.command, held.tries);
+            self.counts.dead.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(service = %sender, command = %command.id, type_name = %command.type_name, tries, reason, "a command is given up: it is kept among the dead letters");
+        }
+        Ok(finished)
     }
 
     async fn finish(

@@ -83,10 +83,12 @@ impl Doors {
         let made = stream.create_consumer(consumer).await.map_err(|e| {
             Refusal::new(RefusalKind::Unavailable, format!("the event log does not open a watch: {e}"))
         })?;
+        let made = made.cached_info();
         Ok(Watching {
             subject,
             log: self.log.incarnation().to_owned(),
-            consumer: made.cached_info().name.clone(),
+            consumer: made.name.clone(),
+            waiting: Some(made.num_pending),
         })
     }
 }

@@ -163,7 +163,11 @@ impl Commands {
         };
         Some(match outcome {
             Ok(events) => (Completion::Done, events),
-            Err(failure) => (completion(&failure, try_number), Vec::new()),
+            Err(failure) => {
+                let completion = completion(&failure, try_number);
+                warn(&completion, msg.id, &handler.type_name, try_number);
+                (completion, Vec::new())
+            }
         })
     }
 
@@ -225,6 +229,22 @@ impl Commands {
             commit.completion = completion_of_refused(&failure, try_number.max(work.delivery.tries));
             commit.events.clear();
         }
+    }
+}
+
+/// What a handler failed with, for whoever reads the service's log; a command that was rejected has been answered.
+fn warn(completion: &Completion, command: MsgId, type_name: &TypeName, try_number: u32) {
+    match completion {
+        Completion::Retry { after_ms, reason, .. } => {
+            tracing::warn!(%command, %type_name, r#try = try_number, reason, after_ms, "a handler failed and will be tried again");
+        }
+        Completion::Dead { reason } => {
+            tracing::error!(%command, %type_name, r#try = try_number, reason, "a handler failed and the command is given up");
+        }
+        Completion::Reject { reason } => {
+            tracing::debug!(%command, %type_name, reason, "a handler rejected a command");
+        }
+        Completion::Done | Completion::Check | Completion::Working => {}
     }
 }
 

@@ -3,7 +3,7 @@
 //! Handlers of one type begin in order, in one task. One that is ready at once costs no task and no queue; those that
 //! wait go on beside the next, up to a bound. A handler that fails is logged: there is nobody to tell.
 
-use async_nats::{Message, Subscriber};
+use async_nats::Message;
 use comms_msg::{DomainContent, EntityId, Kind, Metadata, Msg, MsgId, MsgKey, Timestamp, TypeName, wire};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::Arrivals;
 use super::commands::caused;
 use super::gate::Gate;
 use super::handler::CommandHandler;
@@ -29,7 +30,7 @@ pub(crate) struct Direct {
     pub(crate) comms: Comms,
     pub(crate) gate: Gate,
     pub(crate) handler: CommandHandler,
-    pub(crate) source: Subscriber,
+    pub(crate) source: Arrivals,
     pub(crate) stop: CancellationToken,
 }
 
@@ -50,7 +51,7 @@ impl Direct {
             }
         }
         // What the server has sent until it took the unsubscription is still handled.
-        let _ = self.source.drain().await;
+        self.source.drain().await;
         let finish = async {
             while let Some(message) = self.source.next().await {
                 self.arrived(message, &mut under_way).await;
@@ -65,6 +66,9 @@ impl Direct {
 
     async fn arrived(&self, message: Message, under_way: &mut UnderWay) {
         let Some(sender) = self.gate.sender(&message) else { return };
+        if self.gate.is_question(&message) {
+            return;
+        }
         let Ok(mut msgs) = wire::read(&message.payload) else {
             self.gate.malformed(&message.subject);
             return;

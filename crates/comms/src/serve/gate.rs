@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_nats::Message;
-use comms_msg::{DomainContent, Kind, Msg, ServiceName, TypeName, View, inbox};
+use comms_msg::{DomainContent, Filter, Kind, Msg, ServiceName, TypeName, View, inbox};
 
 use super::dropped::{Dropped, Why};
 
@@ -13,16 +13,27 @@ use super::dropped::{Dropped, Why};
 pub(crate) struct Gate {
     kind: Kind,
     type_name: TypeName,
-    /// The subject up to the sender: `{domain}.{kind}.{context}.{Type}.`
-    prefix: Arc<str>,
+    /// The subjects up to the sender: `{domain}.{kind}.{context}.{Type}.`, and that of frames.
+    prefixes: [Arc<str>; 2],
     dropped: Arc<Dropped>,
 }
 
 impl Gate {
-    /// `filter` is what was subscribed to: the prefix and a `*`.
-    pub(crate) fn new(kind: Kind, type_name: TypeName, filter: &str, dropped: Arc<Dropped>) -> Self {
-        let prefix = filter.strip_suffix('*').unwrap_or(filter).into();
-        Self { kind, type_name, prefix, dropped }
+    /// `alone` and `frames` are what was subscribed to: the subjects up to the sender and a `*`.
+    pub(crate) fn new(
+        kind: Kind,
+        type_name: TypeName,
+        alone: &Filter,
+        frames: &Filter,
+        dropped: Arc<Dropped>,
+    ) -> Self {
+        let prefixes = [alone, frames].map(|filter| filter.as_str().trim_end_matches('*').into());
+        Self { kind, type_name, prefixes, dropped }
+    }
+
+    /// Whether somebody only wanted to know if frames are read here.
+    pub(crate) fn is_question(&self, message: &Message) -> bool {
+        message.payload.is_empty() && message.subject.starts_with(&*self.prefixes[1])
     }
 
     /// Who sent what arrived, if it may be looked at.
@@ -34,7 +45,8 @@ impl Gate {
         if message.status.is_some() {
             return Err(Why::Status);
         }
-        let sender = message.subject.strip_prefix(&*self.prefix).ok_or(Why::Subject)?;
+        let sender = self.prefixes.iter().find_map(|prefix| message.subject.strip_prefix(&**prefix));
+        let sender = sender.ok_or(Why::Subject)?;
         let sender = ServiceName::new(sender).map_err(|_| Why::Subject)?;
         let is_right = match (&message.reply, self.kind) {
             // Elsewhere the broker lets no service answer.
@@ -103,7 +115,10 @@ mod tests {
 
     fn gate() -> Gate {
         let type_name = "documents.Find".parse().expect("a type");
-        Gate::new(Kind::Query, type_name, "library.query.documents.Find.*", Arc::default())
+        let domain = "library".parse().expect("a domain");
+        let (alone, frames) =
+            (Filter::queries(&domain, &type_name), Filter::query_frames(&domain, &type_name));
+        Gate::new(Kind::Query, type_name, &alone, &frames, Arc::default())
     }
 
     fn message(subject: &str, reply: Option<&str>) -> Message {

@@ -5,27 +5,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Message, Subject, Subscriber};
+use async_nats::{Message, Subject};
 use comms_msg::{DomainContent, Form, Kind, Msg, Reply, ServiceName, wire};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::Arrivals;
 use super::gate::Gate;
 use super::handler::QueryHandler;
 use crate::comms::Comms;
 use crate::context::{Cause, QueryContext};
 use crate::failure::Failure;
 use crate::ids;
+use crate::lane::Lane;
 use crate::limits::{DIRECT_WITHIN, QUERY_FRAMES_AT_ONCE, STOP_WITHIN};
-use crate::publisher::Lane;
 
 /// The queries of one type.
 #[derive(Debug)]
 pub(crate) struct Queries {
     pub(crate) answers: Arc<Answers>,
-    pub(crate) source: Subscriber,
+    pub(crate) source: Arrivals,
     pub(crate) stop: CancellationToken,
 }
 
@@ -51,7 +52,7 @@ impl Queries {
                 },
             }
         }
-        let _ = self.source.drain().await;
+        self.source.drain().await;
         let finish = async {
             while let Some(message) = self.source.next().await {
                 frames.spawn(Arc::clone(&self.answers).arrived(message));
@@ -67,6 +68,9 @@ impl Queries {
 impl Answers {
     async fn arrived(self: Arc<Self>, message: Message) {
         let Some(sender) = self.gate.sender(&message) else { return };
+        if self.gate.is_question(&message) {
+            return;
+        }
         let Some(reply) = message.reply.clone() else { return };
         let form = Form::of(&message.payload);
         let Ok(mut msgs) = wire::read(&message.payload) else {
@@ -84,7 +88,7 @@ impl Answers {
             queries.push(msg);
         }
         let lane = (queries.len() > 1 && form == Form::Cbor)
-            .then(|| Lane::new(reply.clone(), self.handler.type_name.clone()));
+            .then(|| Lane::of_answers(reply.clone(), self.handler.type_name.clone()));
         let mut answers = FuturesUnordered::new();
         for msg in queries {
             let patience = msg.hop.deadline.map_or(DIRECT_WITHIN, |deadline| ids::left(now, deadline));

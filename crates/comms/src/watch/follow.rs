@@ -30,6 +30,19 @@ pub(crate) struct Follow {
     seen: Seen,
     source: Subscriber,
     log: String,
+    /// Messages of the present consumer with whose last everything that was there at the beginning has been handed on;
+    /// none once that was said.
+    waiting: Option<u64>,
+}
+
+/// What a watch hands on.
+#[expect(clippy::large_enum_variant, reason = "all but one are events, and a box for each would cost")]
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// An event.
+    Event(Unread),
+    /// Everything that was there at the beginning was handed on before this.
+    CaughtUp,
 }
 
 /// How far a watch is.
@@ -78,13 +91,18 @@ impl Follow {
     /// Opens the first consumer; what is wrong with the request is told here.
     pub(crate) async fn open(comms: Comms, ask: WatchAsk) -> Result<Self> {
         let opened = ids::now();
-        let (source, log) = subscribe(&comms, &ask, DOOR_WITHIN).await?;
-        Ok(Self { comms, ask, opened, seen: Seen::default(), source, log })
+        let Opened { source, log, waiting } = subscribe(&comms, &ask, DOOR_WITHIN).await?;
+        Ok(Self { comms, ask, opened, seen: Seen::default(), source, log, waiting })
     }
 
     /// Hands events on until nobody takes them any more, or the node refuses to go on.
-    pub(crate) async fn run(mut self, events: mpsc::Sender<Result<Unread>>) {
+    pub(crate) async fn run(mut self, events: mpsc::Sender<Result<Heard>>) {
         loop {
+            if self.waiting.is_some_and(|waiting| self.seen.consumer_sequence >= waiting) {
+                self.waiting = None;
+                // Nobody may be there any more, which is noticed below.
+                let _ = events.send(Ok(Heard::CaughtUp)).await;
+            }
             let arrived = tokio::select! {
                 () = events.closed() => return,
                 arrived = tokio::time::timeout(WATCH_SILENCE_MAX, self.source.next()) => arrived,
@@ -104,7 +122,7 @@ impl Follow {
         }
     }
 
-    async fn step(&mut self, message: Message, events: &mpsc::Sender<Result<Unread>>) -> Step {
+    async fn step(&mut self, message: Message, events: &mpsc::Sender<Result<Heard>>) -> Step {
         if let Some(status) = message.status {
             return self.status(status, &message).await;
         }
@@ -113,12 +131,14 @@ impl Follow {
         };
         let step = self.seen.delivered(delivery);
         if let Step::Event(sequence) = step {
-            let read = events::read(&message, &self.log, sequence).map(|(event, _)| event).map_err(|why| {
-                Error::new(
-                    ErrorKind::Malformed,
-                    format!("{} at {sequence}@{} is no event: {why}", message.subject, self.log),
-                )
-            });
+            let read = events::read(&message, &self.log, sequence)
+                .map(|(event, _)| Heard::Event(event))
+                .map_err(|why| {
+                    Error::new(
+                        ErrorKind::Malformed,
+                        format!("{} at {sequence}@{} is no event: {why}", message.subject, self.log),
+                    )
+                });
             self.seen.stream_sequence = Some(sequence);
             // A full buffer holds the watch up here, flow control stays unanswered, and the server waits.
             let _ = events.send(read).await;
@@ -144,7 +164,7 @@ impl Follow {
     }
 
     /// A new consumer, from the last event that was handed on.
-    async fn reopen(&mut self, events: &mpsc::Sender<Result<Unread>>) -> Result<()> {
+    async fn reopen(&mut self, events: &mpsc::Sender<Result<Heard>>) -> Result<()> {
         self.ask.from = match (self.seen.stream_sequence, self.ask.from) {
             (Some(sequence), _) => WatchFrom::Position(comms_msg::Position::new(&self.log, sequence)?),
             // What came since is not new any more; nothing of it was handed on.
@@ -158,9 +178,10 @@ impl Follow {
                 opened = subscribe(&self.comms, &self.ask, DOOR_WITHIN) => opened,
             };
             match opened {
-                Ok((source, log)) => {
+                Ok(Opened { source, log, waiting }) => {
                     self.source = source;
                     self.log = log;
+                    self.waiting = self.waiting.and(waiting);
                     self.seen.consumer_sequence = 0;
                     return Ok(());
                 }
@@ -171,7 +192,14 @@ impl Follow {
     }
 }
 
-async fn subscribe(comms: &Comms, ask: &WatchAsk, within: Duration) -> Result<(Subscriber, String)> {
+/// A consumer that was opened.
+struct Opened {
+    source: Subscriber,
+    log: String,
+    waiting: Option<u64>,
+}
+
+async fn subscribe(comms: &Comms, ask: &WatchAsk, within: Duration) -> Result<Opened> {
     let mut request = Request::of(comms.door(Door::Watch), ask, within)?;
     request.tells_only = true;
     let watching: Watching = comms.request(request).await?;
@@ -180,7 +208,7 @@ async fn subscribe(comms: &Comms, ask: &WatchAsk, within: Duration) -> Result<(S
         .subscribe(watching.subject)
         .await
         .map_err(|error| Error::new(ErrorKind::Unavailable, "the connection is closed").because(error))?;
-    Ok((source, watching.log))
+    Ok(Opened { source, log: watching.log, waiting: watching.waiting })
 }
 
 fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
