@@ -470,6 +470,33 @@ async fn a_foreign_link_is_refused_like_an_absent_one_at_every_door() {
     assert!(taken["ok"].is_object(), "{taken}");
 }
 
+/// An acknowledgement of any kind would take the command out of its queue, or keep it there, without an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_cannot_make_its_command_vanish() {
+    let node = TestNode::start().await;
+    let evil = Attacker::of(&node, "evil").await;
+    let mut lender = Attacker::of(&node, "lender").await;
+    let (command, delivery) = delivered_lend(&evil, &lender).await;
+    for payload in ["+TERM", "+ACK", "+NXT", "", "+WPI", "-NAK"] {
+        lender.client.publish(delivery.clone(), payload.into()).await.unwrap();
+        lender.complaint("publish", &delivery).await;
+    }
+    // It is still there: the lender may end it, at the door.
+    assert_eq!(node.stored("COMMAND").await.messages, 1);
+    let door = "library.door.commit.lending.Lend.lender";
+    for completion in ["check", "working"] {
+        let commit = json!({ "command": command, "delivery": delivery, "completion": completion });
+        let open = lender.ask(door, commit).await;
+        assert_eq!(open["ok"]["already"], false, "{open}");
+    }
+    let commit = json!({ "command": command, "delivery": delivery, "completion": "done" });
+    let done = lender.ask(door, commit).await;
+    assert!(done["ok"].is_object(), "{done}");
+    let ask = json!({ "command": command });
+    let outcome = evil.ask("library.door.outcome.lending.Lend.evil", ask).await;
+    assert_eq!(outcome["ok"]["state"], "done", "{outcome}");
+}
+
 /// Has `evil` send a command; returns its id, and the reply subject with which `lender` answers for it.
 async fn delivered_lend(evil: &Attacker, lender: &Attacker) -> (String, String) {
     let listening = lender.ask("library.door.listen.lender", json!({})).await;

@@ -2,9 +2,11 @@
 //! and its server live on, and honest services are answered meanwhile.
 //!
 //! What is tried: what cannot be read (`unreadable`), what can be read and lies (`meaning`), links that lie (`links`),
-//! answers of a handler (`commit`), what a domain rules (`rules`), bytes below the messages (`protocol`), and HTTP (`http`).
+//! answers of a handler (`commit`), what a domain rules (`rules`), taking all there is of something (`hoarders`), bytes below
+//! the messages (`protocol`), and HTTP (`http`).
 
 mod commit;
+mod hoarders;
 mod http;
 mod links;
 mod meaning;
@@ -17,9 +19,9 @@ use std::time::Duration;
 use async_nats::{Client, Request};
 use bytes::Bytes;
 use comms_msg::door::{Answer, Form, Refusal, RefusalKind};
-use comms_tests::TestNode;
 use comms_tests::node::alive;
 use comms_tests::wait::SOON;
+use comms_tests::{TestNode, fixture};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +44,12 @@ struct Siege {
 
 impl Siege {
     async fn begin() -> Siege {
-        let node = TestNode::start().await;
+        Siege::begin_with("").await
+    }
+
+    /// The same with more in the definition.
+    async fn begin_with(more: &str) -> Siege {
+        let node = TestNode::start_with(&format!("{}\n{more}", fixture::DOMAIN), &[]).await;
         let stop = CancellationToken::new();
         let honest = honest(node.connect("archive").await, node.connect("desk").await, stop.clone());
         let honest = AbortOnDropHandle::new(tokio::spawn(honest));

@@ -10,6 +10,7 @@ use std::fmt;
 use comms_msg::{Filter, ServiceName, TypeName};
 use serde::Serialize;
 
+use crate::bound::Bound;
 use crate::domain::{Domain, Right, Service};
 use crate::words;
 use comms_msg::door::Delivery;
@@ -116,6 +117,15 @@ impl Changes {
                 differs("copies", before.copies, after.copies),
             ],
         );
+        let limits = Bound::ALL.map(|bound| {
+            let (before, after) = (old.limits.of(bound), new.limits.of(bound));
+            if bound.is_bytes() {
+                differs(bound.key(), words::bytes(before), words::bytes(after))
+            } else {
+                differs(bound.key(), before, after)
+            }
+        });
+        self.note("limits", &limits);
     }
 
     /// A line for what is in both definitions and not the same.

@@ -5,6 +5,7 @@
 //! consequences too.
 
 mod checks;
+pub(crate) mod limits;
 mod quantity;
 mod reader;
 mod schemas;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use comms_msg::DomainName;
 use toml::de::DeTable;
 
+use crate::bound::Bounds;
 use crate::domain::{ContentPolicy, Domain};
 use crate::limits::{
     COPIES_DEFAULT, COPIES_MAX, DEFINITION_BYTES_MAX, THRESHOLD_BYTES_DEFAULT, THRESHOLD_BYTES_MAX,
@@ -27,8 +29,8 @@ use services::RawServices;
 use types::Types;
 
 /// Keys of the file itself.
-pub(crate) const TOP_KEYS: [&str; 9] =
-    ["name", "version", "content", "command", "query", "event", "service", "dev", "operator"];
+pub(crate) const TOP_KEYS: [&str; 10] =
+    ["name", "version", "content", "limits", "command", "query", "event", "service", "dev", "operator"];
 /// Keys of `[content]`.
 pub(crate) const CONTENT_KEYS: [&str; 2] = ["threshold", "copies"];
 
@@ -71,6 +73,7 @@ struct Draft {
     name: Option<DomainName>,
     version: u32,
     content: ContentPolicy,
+    bounds: Bounds,
     types: Types,
     services: RawServices,
 }
@@ -97,9 +100,10 @@ impl Draft {
         };
         let version = top.get("version").and_then(|entry| reader.version(entry)).unwrap_or(1);
         let content = top.get("content").map_or_else(content_default, |entry| content(reader, entry));
+        let bounds = top.get("limits").map_or_else(Bounds::default, |entry| limits::limits(reader, entry));
         let types = Types::read(reader, &top);
         let services = services::read(reader, &top, &types);
-        Self { name, version, content, types, services }
+        Self { name, version, content, bounds, types, services }
     }
 
     fn into_domain(self, mut schemas: schemas::Compiled) -> Domain {
@@ -109,6 +113,7 @@ impl Draft {
             name: self.name.expect("a definition without a name is a problem"),
             version: self.version,
             content: self.content,
+            limits: self.bounds,
             commands,
             queries,
             events,

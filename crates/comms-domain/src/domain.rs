@@ -13,6 +13,7 @@ use comms_msg::{DomainName, Kind, Owner, ServiceName, TypeName};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
 
+use crate::bound::Bounds;
 use crate::nearest;
 use crate::schema::{FieldProblem, Schema};
 
@@ -27,6 +28,8 @@ pub struct Domain {
     pub version: u32,
     /// What leaves messages, and how often it is kept.
     pub content: ContentPolicy,
+    /// How much there is of what all services share on a node.
+    pub limits: Bounds,
     /// Commands by type.
     pub commands: BTreeMap<TypeName, CommandSpec>,
     /// Queries by type.

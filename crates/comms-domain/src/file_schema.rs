@@ -9,6 +9,7 @@ use comms_msg::limits::OWNER_BYTES_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::bound::Bound;
 use crate::limits::{COPIES_MAX, OWNERS_MAX, VERSION_MAX};
 
 /// The schema as one JSON value.
@@ -37,6 +38,9 @@ struct DomainFile {
     version: u32,
     /// What leaves messages, and how often it is kept.
     content: ContentSection,
+    /// How much there is of what all services share on a node: half of each is divided equally among them, the other half
+    /// is for whoever comes first.
+    limits: LimitsSection,
     /// Something is to be done. Keyed by type: "documents.AddDocument".
     #[schemars(schema_with = "by_type::<CommandSection>")]
     command: BTreeMap<String, CommandSection>,
@@ -66,6 +70,37 @@ struct ContentSection {
     /// Copies wanted of every object. Default 1.
     #[schemars(range(min = 1, max = COPIES_MAX))]
     copies: u8,
+}
+
+/// How much there is of what all services share on a node.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "limits")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct LimitsSection {
+    /// Requests that arrived at the doors and are not answered. Default 16384.
+    #[schemars(range(min = *Bound::Requests.range().start(), max = *Bound::Requests.range().end()))]
+    requests: u64,
+    /// Bytes of those requests. Default "256 MiB".
+    #[schemars(schema_with = "size")]
+    request_bytes: String,
+    /// Durable commands that wait for their handler's answer. Default 500000.
+    #[schemars(range(min = *Bound::Commands.range().start(), max = *Bound::Commands.range().end()))]
+    commands: u64,
+    /// Questions for outcomes that wait for a command to end. Default 16384.
+    #[schemars(range(min = *Bound::Outcomes.range().start(), max = *Bound::Outcomes.range().end()))]
+    outcomes: u64,
+    /// Watches of the log. Default 512.
+    #[schemars(range(min = *Bound::Watches.range().start(), max = *Bound::Watches.range().end()))]
+    watches: u64,
+    /// Uploads at once. Default 32.
+    #[schemars(range(min = *Bound::Uploads.range().start(), max = *Bound::Uploads.range().end()))]
+    uploads: u64,
+    /// Downloads at once. Default 64.
+    #[schemars(range(min = *Bound::Downloads.range().start(), max = *Bound::Downloads.range().end()))]
+    downloads: u64,
+    /// Connections to HTTP. Default 512.
+    #[schemars(range(min = *Bound::Connections.range().start(), max = *Bound::Connections.range().end()))]
+    connections: u64,
 }
 
 /// One command.

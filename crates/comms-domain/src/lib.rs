@@ -9,6 +9,7 @@
 //! Nothing here talks to a server, reads a file or looks at a clock: the node does, with what is computed
 //! here.
 
+mod bound;
 mod change;
 mod definition;
 mod domain;
@@ -22,6 +23,7 @@ mod problem;
 mod schema;
 mod words;
 
+pub use bound::{Bound, Bounds};
 pub use change::{Change, Changes, Orphan};
 pub use domain::{CommandSpec, ContentPolicy, Domain, EventSpec, QuerySpec, Right, Service, Spec};
 pub use explain::{Explanation, Route};

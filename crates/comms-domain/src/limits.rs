@@ -60,6 +60,9 @@ pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 pub const STORED_BYTES_MAX: i32 = (1 << 20) + (16 << 10);
 /// What nats-server accepts in one message: a content block of 2 MiB never travels here, a frame does.
 pub const PAYLOAD_BYTES_MAX: u64 = 2 << 20;
+/// Consumers of one stream: one for each service that may be, one for each other node, all watches of `[limits]`, and as
+/// many again for those that end while others begin. Whatever a definition gains, its listeners find room.
+pub const CONSUMERS_MAX: i32 = 16_384;
 /// Bits of an unguessable name.
 pub const TOKEN_BYTES: usize = 16;
 /// Subscriptions of one leaf on its hub: the talk of a bridge needs six, and each costs the hub's server memory.

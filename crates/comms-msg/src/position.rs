@@ -19,8 +19,14 @@ pub struct Position {
 const EXPECTED: &str = "a position such as 17@k3f9x2aa";
 
 impl Position {
-    /// Joins a log, `[a-z0-9]{8}`, and a sequence in it.
+    /// The last sequence that a position can have: no log gets so far, and what is reckoned from it stays a number.
+    pub const SEQUENCE_MAX: u64 = i64::MAX as u64;
+
+    /// Joins a log, `[a-z0-9]{8}`, and a sequence in it, at most [`Position::SEQUENCE_MAX`].
     pub fn new(log: &str, sequence: u64) -> Result<Position> {
+        if sequence > Position::SEQUENCE_MAX {
+            return Err(Error::invalid(&sequence.to_string(), "a sequence of at most 9223372036854775807"));
+        }
         let bytes: [u8; LOG_BYTES] =
             log.as_bytes().try_into().map_err(|_| Error::invalid(log, "the name of a log: 8 of a-z 0-9"))?;
         if !bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {

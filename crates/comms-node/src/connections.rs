@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::keys::{Keys, NODE};
+use crate::own_thread::OwnThread;
 use crate::secret::SecretText;
 use crate::server::Vouch;
 
@@ -36,6 +37,7 @@ pub struct Connections {
     /// The server's own account; a server that exists may keep it to itself.
     pub sys: Option<Client>,
     health: watch::Receiver<Health>,
+    reading: Arc<OwnThread>,
 }
 
 /// Which connections are there.
@@ -70,10 +72,12 @@ impl Connections {
     async fn begin(urls: &[String], keys: &Keys, vouch: Option<&Vouch>) -> Result<Connections, Error> {
         let (told, health) = watch::channel(Health::default());
         let told = Arc::new(told);
+        let reading = Arc::new(OwnThread::start("doors")?);
+        let urls: Arc<[String]> = urls.into();
         let open = |account: Account, set: fn(&mut Health, bool)| {
             let told = Arc::clone(&told);
             let seed = keys.own(account);
-            let begun = begin(seed, vouch);
+            let (begun, urls) = (begin(seed, vouch), Arc::clone(&urls));
             async move {
                 let options =
                     described(begun?, &own_inbox(), account.as_str()).event_callback(move |event| {
@@ -83,12 +87,15 @@ impl Connections {
                         }
                         std::future::ready(())
                     });
-                connect_to(urls, account, options).await
+                connect_to(&urls, account, options).await
             }
         };
+        let services = open(Account::Services, |health, up| health.services = up);
+        // What services send must be read whatever else the node does: nats-server cuts who does not.
+        let services = reading.handle().spawn(services);
         let (domain, services, sys) = tokio::join!(
             open(Account::Domain, |health, up| health.domain = up),
-            open(Account::Services, |health, up| health.services = up),
+            async { services.await.expect("connecting neither panics nor is it aborted") },
             open(Account::Sys, |_, _| ()),
         );
         let sys = match sys {
@@ -96,7 +103,12 @@ impl Connections {
             Err(error) if is_refusal(&error) => None,
             Err(error) => return Err(error),
         };
-        Ok(Connections { domain: domain?, services: services?, sys, health })
+        Ok(Connections { domain: domain?, services: services?, sys, health, reading })
+    }
+
+    /// Where the connection to SERVICES is read. What reads from it belongs there too, and nothing else.
+    pub(crate) fn reading(&self) -> &tokio::runtime::Handle {
+        self.reading.handle()
     }
 
     /// Which connections are there, now and from now on. The first news may come a moment after [`Connections::open`].

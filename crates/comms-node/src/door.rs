@@ -15,11 +15,13 @@ mod complete;
 mod ending;
 mod event;
 mod hello;
+mod line;
 mod offload;
 mod outcome;
 mod request;
 mod transport;
 mod watch;
+mod watches;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::ask::{Answer, Ask};
 pub(crate) use self::transport::Transport;
+pub(crate) use self::watches::Watches;
 use crate::access::Access;
 use crate::condition::Condition;
 use crate::current::Current;
@@ -43,6 +46,7 @@ use crate::log::EventLog;
 pub(crate) struct Doors {
     pub(crate) current: Current,
     pub(crate) log: EventLog,
+    pub(crate) watches: Watches,
     pub(crate) access: Arc<Access>,
     pub(crate) blocks: Blocks,
     /// How what it stands on is, for who must be told why something is not done.
@@ -72,13 +76,10 @@ impl Doors {
     /// Does what `sender` asks, or says why not. A mistake of the node's own ends this request alone.
     pub(crate) async fn perform(&self, sender: &ServiceName, ask: Ask) -> Result<Answer, Refusal> {
         // What a broken request held is given back by its guards; nothing else of it is seen again.
-        let answer = AssertUnwindSafe(self.act(sender, ask)).catch_unwind().await.unwrap_or_else(|panic| {
-            self.counts.broken.fetch_add(1, Ordering::Relaxed);
-            let why = panic_text(&*panic);
-            tracing::error!(%sender, why, "a request ended in a mistake of the node's own");
-            let message = "a mistake of the node's own; the operator's log says more";
-            Err(Refusal::new(RefusalKind::Internal, message).perhaps_done())
-        });
+        let answer = AssertUnwindSafe(self.act(sender, ask))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| Err(broken(&self.counts, sender, &*panic)));
         match &answer {
             Ok(_) => self.counts.answered.fetch_add(1, Ordering::Relaxed),
             Err(_) => self.counts.refused.fetch_add(1, Ordering::Relaxed),
@@ -113,8 +114,12 @@ impl Doors {
     }
 }
 
-/// What a panic said.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What is said of a request whose work panicked.
+fn broken(counts: &Counts, sender: &ServiceName, panic: &(dyn std::any::Any + Send)) -> Refusal {
+    counts.broken.fetch_add(1, Ordering::Relaxed);
     let said = panic.downcast_ref::<&str>().copied();
-    said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
+    let why = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words");
+    tracing::error!(%sender, why, "a request ended in a mistake of the node's own");
+    Refusal::new(RefusalKind::Internal, "a mistake of the node's own; the operator's log says more")
+        .perhaps_done()
 }

@@ -85,7 +85,7 @@ impl Gateway {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let port = listener.local_addr()?.port();
-        let places = Places::new(&current.get().domain);
+        let places = Places::new(&current);
         let entrance = Entrance::new(places.connections.clone());
         let gateway = Arc::new(Self { current, access, blocks, admin, port, places });
         let (port, socket) = (router(Arc::clone(&gateway), Way::Port), router(gateway, Way::Socket));
@@ -121,7 +121,7 @@ fn router(gateway: Arc<Gateway>, way: Way) -> Router {
         .route("/domain/plan", post(domain::plan))
         .route("/domain/apply", post(domain::apply))
         .route_layer(from_fn(coding::check))
-        .route_layer(from_fn_with_state(Arc::clone(&gateway), visit::admit))
+        .route_layer(from_fn(visit::admit))
         .route_layer(from_fn_with_state(Arc::clone(&gateway), auth::authenticate))
         .merge(open)
         .fallback(|| async { Error::Path })

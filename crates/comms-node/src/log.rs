@@ -34,6 +34,7 @@ mod settling;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod vanished;
 mod waiters;
 
 use std::collections::HashMap;
@@ -59,7 +60,6 @@ use crate::condition::Condition;
 
 pub(crate) use self::append::{Appended, NewEvent};
 pub(crate) use self::finish::{Delivered, Effect, Finished};
-pub(crate) use self::waiters::OUTCOME_WAITERS_MAX;
 
 /// How long the ending of a command that caused no event stands in the log, in seconds: for as long it is found by an
 /// index that had to be made again.

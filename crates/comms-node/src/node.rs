@@ -12,13 +12,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use comms_domain::{Change, Changes, Domain, Layout, NodeId, Role, nats_conf};
+use comms_domain::{Bound, Change, Changes, Domain, Layout, NodeId, Role, nats_conf};
 use comms_msg::door::{Refusal, RefusalKind};
 use comms_store::{Blocks, Grants};
 use futures::FutureExt;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::access::Access;
 use crate::administration::{Administration, ServerConfiguration};
@@ -28,7 +29,7 @@ use crate::condition::Condition;
 use crate::connections::Connections;
 use crate::current::{Current, InForce};
 use crate::definition::{DOMAIN_TOML, Sources};
-use crate::door::{Counts, Doors, Transport};
+use crate::door::{Counts, Doors, Transport, Watches};
 use crate::facts::Facts;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
 use crate::gateway::{self, Admin, Gateway, Task};
@@ -218,6 +219,7 @@ impl Node {
         let doors = Arc::new(Doors {
             current: current.clone(),
             log,
+            watches: Watches::new(current.shares(Bound::Watches).clone()),
             access: access.clone(),
             blocks: blocks.clone(),
             condition: condition.clone(),
@@ -246,7 +248,8 @@ impl Node {
         }
         administration.doors.set(doors).expect("the doors are opened once");
         let stop = front.token();
-        front.essential("doors", transport.serve(stop).map(Ok::<(), Infallible>));
+        let serving = connections.reading().spawn(transport.serve(tokio::runtime::Handle::current(), stop));
+        front.essential("doors", AbortOnDropHandle::new(serving));
         let stop = front.token();
         let admin =
             admin(&administration, &connections, condition.clone(), who(&domain, &id, &nats, server.clone()));
@@ -347,8 +350,7 @@ impl Node {
 
 /// The commands that may wait, and how many services may send some.
 pub(crate) fn waiting(domain: &Domain) -> (u64, usize) {
-    const WAITING_MAX: u64 = 500_000;
-    (WAITING_MAX, domain.services_that(|service| !service.sends.is_empty()).count())
+    (domain.limits.of(Bound::Commands), domain.services_that(|service| !service.sends.is_empty()).count())
 }
 
 /// The definition that was in force last; none in a new folder.

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use comms_domain::Bound;
 use comms_msg::ServiceName;
 use comms_msg::door::{Refusal, RefusalKind};
 
@@ -21,6 +22,13 @@ pub struct Limit {
     pub key: &'static str,
     /// No caller's part is smaller than this, however many there are: one of a kind, or the bytes of the largest.
     pub least: u64,
+}
+
+impl Limit {
+    /// A bound of the definition.
+    pub fn of(bound: Bound) -> Limit {
+        Limit { what: bound.what(), key: bound.path(), least: bound.least() }
+    }
 }
 
 /// Who may hold how much of something: the arithmetic, without a lock.

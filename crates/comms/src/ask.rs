@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use comms_content::Node;
 use comms_msg::{Body, DomainContent, Hop, Msg};
-use tokio::time::Instant;
 
 use crate::comms::{Comms, LaneOf};
 use crate::error::{Error, ErrorKind, Result};
@@ -83,7 +82,7 @@ pub(crate) async fn ask(
     let (id, metadata) = label.complete(comms)?;
     // Whoever waits for us waits no longer than this.
     let within = until.map_or(within, |until| within.min(ids::left(metadata.time, until)));
-    let end = Instant::now() + within;
+    let end = ids::moment_after(within);
     let deadline = Some(ids::after(metadata.time, within));
     let query = comms_msg::Query { type_name: type_name.clone(), version, body };
     let msg = Msg {

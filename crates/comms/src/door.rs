@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids;
 use crate::limits::{DOOR_ATTEMPT, DOOR_PAUSE_MAX, DOOR_PAUSE_MIN};
 use crate::replies::Replies;
 
@@ -36,7 +37,7 @@ impl Request {
         Self {
             subject: Subject::from(subject.to_string()),
             payload: payload.into(),
-            until: Instant::now() + within,
+            until: ids::moment_after(within),
             hold: Duration::ZERO,
             tells_only: false,
         }
@@ -92,7 +93,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(
 }
 
 async fn attempt(client: &Client, replies: &Replies, request: &Request) -> Result<Bytes> {
-    let until = request.until.min(Instant::now() + request.hold + DOOR_ATTEMPT);
+    let until = request.until.min(ids::moment_after(request.hold.saturating_add(DOOR_ATTEMPT)));
     let answered = tokio::time::timeout_at(until, async {
         let (reply, mut answer) = replies.expect_one(request.subject.clone()).await;
         client

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use comms_msg::{MsgId, Timestamp};
+use tokio::time::Instant;
 
 /// Bits of the counter within a millisecond: 65 536 ids, more than one process draws in that time. Should it
 /// draw more, the ids' time runs ahead of the clock, as RFC 9562 allows.
@@ -46,6 +47,15 @@ pub(crate) fn left(now: Timestamp, until: Timestamp) -> Duration {
     Duration::from_millis(until.unix_ms().saturating_sub(now.unix_ms()))
 }
 
+/// The moment after `wait`; one that nobody lives to see, where there is no such moment.
+pub(crate) fn moment_after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or_else(|| now + NEVER)
+}
+
+/// Thirty years.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -54,10 +64,10 @@ fn now_ms() -> u64 {
 
 /// The next value after the last one, and not before `now_ms`.
 fn step(last: &AtomicU64, now_ms: u64) -> u64 {
-    let floor = now_ms << COUNTER_BITS;
+    let floor = now_ms.saturating_mul(1 << COUNTER_BITS);
     let mut seen = last.load(Ordering::Relaxed);
     loop {
-        let next = floor.max(seen + 1);
+        let next = floor.max(seen.saturating_add(1));
         match last.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return next,
             Err(now) => seen = now,

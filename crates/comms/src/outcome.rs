@@ -132,7 +132,8 @@ impl AwaitOutcome {
     async fn wait(self) -> Result<Outcome> {
         let Self { comms, type_name, id, within } = self;
         let type_name = type_name?;
-        let until = Instant::now() + within.unwrap_or_else(|| comms.rights().command_deadline(&type_name));
+        let within = within.unwrap_or_else(|| comms.rights().command_deadline(&type_name));
+        let until = crate::ids::moment_after(within);
         loop {
             let hold = until.saturating_duration_since(Instant::now()).min(OUTCOME_POLL);
             let wait_ms = u64::try_from(hold.as_millis()).unwrap_or(u64::MAX).min(OUTCOME_WAIT_MS_MAX);

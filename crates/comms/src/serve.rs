@@ -14,6 +14,7 @@ pub(crate) mod events;
 mod gate;
 mod handler;
 mod intake;
+mod lease;
 mod queries;
 
 use std::collections::{HashMap, HashSet};
@@ -175,6 +176,7 @@ impl Service {
                 comms.request(Request::of(comms.door(Door::Listen), &ListenAsk {}, DOOR_WITHIN)?).await?;
             if !durable.is_empty() {
                 let intake = intake(&comms, listening.commands, "durable commands", at_once, &stop).await?;
+                let intake = Intake { commands_of: Some(comms.service().clone()), ..intake };
                 let commands =
                     Arc::new(Commands { comms: comms.clone(), handlers: durable, stop: stop.clone() });
                 loops.spawn(intake.run(|_| None, move |work| Arc::clone(&commands).handle(work)));
@@ -317,6 +319,7 @@ async fn intake(
     };
     Ok(Intake {
         client: comms.client().clone(),
+        commands_of: None,
         deliver: subscribe(comms, &subject, &queue).await?,
         // A node that said zero would have leases kept without a pause.
         ack_wait: Duration::from_millis(ack_wait_ms.max(LEASE_MS_MIN)),

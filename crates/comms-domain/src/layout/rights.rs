@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Account;
 use super::bridge;
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Purpose};
 use super::node::NodeId;
 use super::stream::{event_name, foreign_name};
 use crate::domain::{Domain, Service};
@@ -98,6 +98,11 @@ fn publish(
     allowed.extend(service.emits.iter().map(|event| door(Door::Event(event.clone()))));
     allowed.extend(domain.durable_handles(service).map(|command| door(Door::Commit(command.clone()))));
     for consumer in consumers.iter().filter(|consumer| consumer.purpose.service() == name) {
+        if matches!(consumer.purpose, Purpose::Command(_)) {
+            // Whoever may acknowledge a command may take it out of the queue without an end. Its door renews, gives back
+            // and ends for the service. An event is in the log: acknowledging it moves its listener's own place alone.
+            continue;
+        }
         // The second form is the one with the tokens of JetStream domain and account.
         allowed.push(format!("$JS.ACK.{}.{}.>", consumer.stream, consumer.name));
         allowed.push(format!("$JS.ACK.*.*.{}.{}.>", consumer.stream, consumer.name));

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::bridge;
 use super::node::NodeId;
 use crate::domain::Domain;
-use crate::limits::{DUPLICATE_WINDOW, STORED_BYTES_MAX};
+use crate::limits::{CONSUMERS_MAX, DUPLICATE_WINDOW, STORED_BYTES_MAX};
 
 /// When a stream lets go of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -70,6 +70,8 @@ pub struct Stream {
     pub message_bytes_max: i32,
     /// Under which other subjects it stores what it takes.
     pub transform: Option<Transform>,
+    /// Consumers at most. nats-server has 1000 for a stream that does not say.
+    pub consumers_max: i32,
 }
 
 /// Name of the stream that keeps a node's durable commands.
@@ -138,5 +140,6 @@ fn log(name: String) -> Stream {
         duplicate_window: DUPLICATE_WINDOW,
         message_bytes_max: STORED_BYTES_MAX,
         transform: None,
+        consumers_max: CONSUMERS_MAX,
     }
 }

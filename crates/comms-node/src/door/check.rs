@@ -7,6 +7,7 @@ use comms_msg::door::{FieldProblem, Refusal, RefusalKind};
 use comms_msg::{Body, Msg, Owner, ServiceName, TypeName};
 
 use super::Doors;
+use crate::access::{Budget, Linked};
 use crate::log::commit::AppendError;
 
 /// Links in one message at most: each is looked up before the message is kept.
@@ -25,6 +26,7 @@ impl Doors {
         domain: &Domain,
         sender: &ServiceName,
         msg: &mut Msg,
+        budget: &mut Budget,
     ) -> Result<Vec<String>, Refusal> {
         let content = msg.content.as_mut().ok_or_else(|| invalid("/content  missing"))?;
         let type_name = content.type_name().clone();
@@ -33,21 +35,20 @@ impl Doors {
             let (given, wanted) = (content.version(), spec.version());
             return Err(invalid(format!("/content/v  {type_name} is at version {wanted}, not {given}")));
         }
-        let mut offloaded = Vec::new();
-        let links = match content.body_mut() {
+        let (mut offloaded, mut carried) = (Vec::new(), Vec::new());
+        match content.body_mut() {
             Body::Inline(node) => {
                 if let Some(right) = fit(spec, &type_name, node)? {
                     *node = right;
                 }
                 let links = node.links();
-                self.may_carry(domain, sender, &links).await?;
+                carried.push(self.follow(domain, sender, &links, budget).await?);
                 if let Some(less) = self.offload(domain, sender, node).await? {
                     fit(spec, &type_name, &less.body)?;
                     *node = less.body;
                     offloaded = less.places;
-                    node.links()
-                } else {
-                    links
+                    let put: Vec<Cid> = node.links().into_iter().filter(|cid| !links.contains(cid)).collect();
+                    carried.push(self.follow(domain, sender, &put, budget).await?);
                 }
             }
             Body::Link(cid) => {
@@ -55,29 +56,19 @@ impl Doors {
                     // Of any other codec the links inside would not be seen as links, and so not be checked.
                     return Err(invalid(format!("/content/link  {cid} is not a DAG-CBOR block")));
                 }
-                self.may_link(domain, sender, std::slice::from_ref(cid)).await?;
+                carried.push(self.follow(domain, sender, std::slice::from_ref(cid), budget).await?);
                 fit(spec, &type_name, &self.body_block(cid).await?)?;
-                vec![*cid]
             }
             Body::Sealed(_) => {
                 return Err(invalid(
                     "/content/sealed  reserved: nothing reads such bodies yet; send body or link",
                 ));
             }
-        };
-        if !links.is_empty() {
-            self.access.grant_carried(&links, &type_name).await.map_err(|e| store_refusal(&e))?;
+        }
+        for linked in carried {
+            self.access.grant_carried(&linked, &type_name).await.map_err(|e| store_refusal(&e))?;
         }
         Ok(offloaded)
-    }
-
-    /// Whether a message of `sender` may carry these links.
-    async fn may_carry(&self, domain: &Domain, sender: &ServiceName, links: &[Cid]) -> Result<(), Refusal> {
-        if links.len() > LINKS_MAX {
-            let message = format!("{} links in one message; at most {LINKS_MAX}", links.len());
-            return Err(Refusal::new(RefusalKind::TooLarge, message));
-        }
-        self.may_link(domain, sender, links).await
     }
 
     /// The body that stands in a block of its own.
@@ -87,15 +78,25 @@ impl Doors {
             .map_err(|e| invalid(format!("/content/link  not a DAG-CBOR body: {e}")))
     }
 
-    /// Whether `sender` may give these away: it put them itself, or may read them. Denied and absent look alike.
-    async fn may_link(&self, domain: &Domain, sender: &ServiceName, links: &[Cid]) -> Result<(), Refusal> {
-        for cid in links {
-            if !self.access.may_link(domain, sender, cid).await.map_err(|e| store_refusal(&e))? {
-                let message = format!("not here, or not yours to give: {cid}");
-                return Err(Refusal::new(RefusalKind::NotFound, message));
-            }
+    /// What `sender` gives away with these links: it put each itself, or may read it. Denied and absent look alike.
+    async fn follow(
+        &self,
+        domain: &Domain,
+        sender: &ServiceName,
+        links: &[Cid],
+        budget: &mut Budget,
+    ) -> Result<Linked, Refusal> {
+        if links.is_empty() {
+            return Ok(Linked::default());
         }
-        Ok(())
+        if links.len() > LINKS_MAX {
+            let message = format!("{} links in one message; at most {LINKS_MAX}", links.len());
+            return Err(Refusal::new(RefusalKind::TooLarge, message));
+        }
+        let followed = self.access.follow(domain, sender, links, budget).await;
+        followed.map_err(|e| store_refusal(&e))?.map_err(|cid| {
+            Refusal::new(RefusalKind::NotFound, format!("not here, or not yours to give: {cid}"))
+        })
     }
 
     /// Whether the definition lets `sender` do this with `type_name`.

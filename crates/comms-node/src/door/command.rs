@@ -6,6 +6,7 @@ use comms_msg::door::{Accepted, Delivery, Refusal, RefusalKind};
 use comms_msg::{Kind, ServiceName, Subject, TypeName};
 
 use super::{Doors, complete};
+use crate::access::Budget;
 
 impl Doors {
     /// Keeps a command. A repeat with the same id answers as the first did and keeps nothing.
@@ -28,7 +29,7 @@ impl Doors {
         self.has_room()?;
         let (mut msg, filled) = complete::whole(message, Kind::Command, &type_name, sender)?;
         self.may_name(domain, sender, &msg.metadata.owner)?;
-        let offloaded = self.check(domain, sender, &mut msg).await?;
+        let offloaded = self.check(domain, sender, &mut msg, &mut Budget::of_request()).await?;
         let id = msg.id;
         let subject = Subject::Command { domain: domain.name.clone(), type_name, sender: sender.clone() };
         let kept = self.log.store_command(subject.to_string(), &msg, &filled).await;

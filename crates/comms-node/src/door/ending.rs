@@ -8,6 +8,7 @@ use comms_msg::door::{Committed, Refusal, RefusalKind};
 use comms_msg::{Draft, ServiceName};
 
 use super::{Doors, complete};
+use crate::access::Budget;
 use crate::log::commit::COMMIT_MESSAGES_MAX;
 use crate::log::ending::{Ending, EndingState};
 use crate::log::{Delivered, Effect, Finished, NewEvent};
@@ -94,6 +95,7 @@ impl Doors {
         events: Vec<Draft>,
     ) -> Result<Vec<NewEvent>, Refusal> {
         let mut checked = Vec::with_capacity(events.len());
+        let mut budget = Budget::of_request();
         for (ordinal, event) in (0u32..).zip(events) {
             let place = format!("/events/{ordinal}");
             let (mut msg, filled) =
@@ -108,7 +110,7 @@ impl Doors {
             if msg.metadata.owner != held.command.owner {
                 self.may_name(domain, sender, &msg.metadata.owner).map_err(|r| r.below(&place))?;
             }
-            self.check(domain, sender, &mut msg).await.map_err(|r| r.below(&place))?;
+            self.check(domain, sender, &mut msg, &mut budget).await.map_err(|r| r.below(&place))?;
             checked.push(self.new_event(msg, filled)?);
         }
         Ok(checked)

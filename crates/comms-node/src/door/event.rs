@@ -6,6 +6,7 @@ use comms_msg::door::{Appended, AppendedEvent, Refusal, RefusalKind};
 use comms_msg::{DomainContent, Filled, Kind, Msg, ServiceName, TypeName};
 
 use super::{Doors, complete};
+use crate::access::Budget;
 use crate::log::{Appended as Stored, NewEvent};
 
 impl Doors {
@@ -26,10 +27,11 @@ impl Doors {
         let mut events = Vec::with_capacity(messages.len());
         let mut filled = Filled::default();
         let mut offloaded: Vec<String> = Vec::new();
+        let mut budget = Budget::of_request();
         for message in messages {
             let (mut msg, names) = complete::whole(&message, Kind::Event, type_name, sender)?;
             self.may_name(domain, sender, &msg.metadata.owner)?;
-            offloaded.extend(self.check(domain, sender, &mut msg).await?);
+            offloaded.extend(self.check(domain, sender, &mut msg, &mut budget).await?);
             filled.merge(names.clone());
             events.push(self.new_event(msg, names)?);
         }

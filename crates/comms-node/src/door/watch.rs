@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use comms_domain::Domain;
 use comms_msg::ServiceName;
 use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
 
 use super::Doors;
+use super::watches::Watches;
 use crate::clock::date;
 use crate::provision::watch_mark;
 
@@ -18,9 +20,6 @@ use crate::provision::watch_mark;
 const INACTIVE_MAX: Duration = Duration::from_secs(30);
 /// A watcher that hears nothing for a multiple of this knows that something is wrong.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Consumers of the log at once, watches and listeners together: each costs the server memory and a look at every event.
-const CONSUMERS_MAX: usize = 2_000;
-
 impl Doors {
     /// Opens the watch. Events that were stored before the answer and match come too, from the asked position on.
     pub(super) async fn watch(
@@ -46,30 +45,14 @@ impl Doors {
             .iter()
             .map(|name| format!("{}.event.{}.{entity}.{}", domain.name, name.context(), name.name()))
             .collect();
-        let deliver_policy = match ask.from {
-            WatchFrom::Start => DeliverPolicy::All,
-            WatchFrom::New => DeliverPolicy::New,
-            WatchFrom::Time(time) => DeliverPolicy::ByStartTime { start_time: date(time.unix_ms()) },
-            WatchFrom::Position(position) if position.log() == self.log.incarnation() => {
-                DeliverPolicy::ByStartSequence { start_sequence: position.sequence() + 1 }
-            }
-            WatchFrom::Position(position) => {
-                let message =
-                    format!("/from  position {position} is not of this log ({})", self.log.incarnation());
-                return Err(Refusal::new(RefusalKind::NotFound, message));
-            }
-        };
-        let token = format!("watch-{:032x}", rand::random::<u128>());
+        let deliver_policy = self.begin(ask.from).await?;
+        let jetstream = jetstream::new(self.log.client.clone());
+        let log = self.log.event_stream_name();
+        let share = self.watches.room(&jetstream, log, sender).await?;
+        let (name, token) = Watches::name(sender);
         let subject = format!("{}.deliver.{sender}.{token}", domain.name);
-        let stream = self.log.event_stream().await.map_err(|e| self.refusal(e))?;
-        if stream.cached_info().state.consumer_count >= CONSUMERS_MAX {
-            return Err(Refusal::new(
-                RefusalKind::Busy,
-                format!("{CONSUMERS_MAX} readers of the log already"),
-            ));
-        }
         let consumer = push::Config {
-            name: Some(format!("{sender}-{token}")),
+            name: Some(name.clone()),
             deliver_subject: subject.clone(),
             deliver_policy,
             ack_policy: AckPolicy::None,
@@ -80,15 +63,38 @@ impl Doors {
             metadata: watch_mark(sender),
             ..Default::default()
         };
-        let made = stream.create_consumer(consumer).await.map_err(|e| {
+        let made = jetstream.create_consumer_on_stream(consumer, log).await.map_err(|e| {
             Refusal::new(RefusalKind::Unavailable, format!("the event log does not open a watch: {e}"))
         })?;
-        let made = made.cached_info();
-        Ok(Watching {
-            subject,
-            log: self.log.incarnation().to_owned(),
-            consumer: made.name.clone(),
-            waiting: Some(made.num_pending),
-        })
+        self.watches.opened(name.clone(), share).await;
+        let waiting = Some(made.cached_info().num_pending);
+        Ok(Watching { subject, log: self.log.incarnation().to_owned(), consumer: name, waiting })
+    }
+
+    /// Where the consumer of a watch begins.
+    async fn begin(&self, from: WatchFrom) -> Result<DeliverPolicy, Refusal> {
+        let position = match from {
+            WatchFrom::Start => return Ok(DeliverPolicy::All),
+            WatchFrom::New => return Ok(DeliverPolicy::New),
+            WatchFrom::Time(time) => {
+                return Ok(DeliverPolicy::ByStartTime { start_time: date(time.unix_ms()) });
+            }
+            WatchFrom::Position(position) => position,
+        };
+        let incarnation = self.log.incarnation();
+        if position.log() != incarnation {
+            let message = format!("/from  position {position} is not of this log ({incarnation})");
+            return Err(Refusal::new(RefusalKind::NotFound, message));
+        }
+        let stream = self.log.event_stream().await.map_err(|e| self.refusal(e))?;
+        let last = stream.cached_info().state.last_sequence;
+        // The server would wait without a word until the log is so long.
+        match position.sequence().checked_add(1).filter(|next| *next <= last.saturating_add(1)) {
+            Some(start_sequence) => Ok(DeliverPolicy::ByStartSequence { start_sequence }),
+            None => {
+                let message = format!("/from  {position} is beyond the end of the log, which is {last}");
+                Err(Refusal::new(RefusalKind::NotFound, message))
+            }
+        }
     }
 }

@@ -22,7 +22,7 @@ use super::limits::PUT_BYTES_MAX;
 use super::representation::{Form, Representation};
 use super::upload::{pieces, whole};
 use super::{Gateway, coding};
-use crate::access::Part;
+use crate::access::{Budget, Part};
 use crate::current::InForce;
 
 #[derive(Deserialize)]
@@ -186,10 +186,10 @@ async fn share_with(
     service: &ServiceName,
     name: &TypeName,
 ) -> Result<()> {
-    if !gateway.access.may_link(&in_force.domain, service, cid).await? {
-        return Err(Error::NotFound(*cid));
-    }
-    gateway.access.grant_for(&in_force.domain, cid, service, name).await?;
+    let domain = &in_force.domain;
+    let followed = gateway.access.follow(domain, service, &[*cid], &mut Budget::of_request()).await?;
+    let linked = followed.map_err(Error::NotFound)?;
+    gateway.access.grant_for(domain, &linked, service, name).await?;
     Ok(())
 }
 

@@ -8,20 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use comms_msg::ServiceName;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Gateway;
 use super::auth::Caller;
 use super::error::Result;
 use super::limits::{HEAD_WITHIN, REST_MAX, TAKEN_PACE};
 use super::lobby::Guest;
 use super::progress::Progress;
-use crate::current::InForce;
 use crate::share::{OverShare, Share, Shares};
 
 /// A connection's state, shared by what reads and writes it, what answers its requests and what watches the clock.
@@ -160,23 +158,22 @@ impl Drop for Answering {
 
 /// Moves the connection of whoever has shown an accepted token out of the lobby, into the service's share.
 pub(super) async fn admit(
-    State(gateway): State<Arc<Gateway>>,
     Extension(visit): Extension<Visit>,
     Extension(Caller(service)): Extension<Caller>,
-    Extension(in_force): Extension<Arc<InForce>>,
     request: Request,
     next: Next,
 ) -> Result<Response> {
-    gateway.places.follow(&in_force.domain);
     visit.admit(&service)?;
     Ok(next.run(request).await)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::limits::CONNECTIONS;
+    use comms_domain::Bound;
+
     use super::super::lobby::Lobby;
     use super::*;
+    use crate::share::Limit;
 
     fn visit(lobby: &Lobby, connections: &Shares) -> Visit {
         Visit::new(lobby.enter(), connections.clone())
@@ -188,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_has_one_deadline_however_it_drips() {
-        let visit = visit(&Lobby::default(), &Shares::new(CONNECTIONS, 10, 1));
+        let visit = visit(&Lobby::default(), &Shares::new(Limit::of(Bound::Connections), 10, 1));
         let deadline = visit.deadline();
         assert_eq!(deadline, Some(Instant::now() + HEAD_WITHIN));
         for _ in 0..5 {
@@ -214,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_byte_now_and_then_is_not_waited_for() {
-        let visit = visit(&Lobby::default(), &Shares::new(CONNECTIONS, 10, 1));
+        let visit = visit(&Lobby::default(), &Shares::new(Limit::of(Bound::Connections), 10, 1));
         let _answering = visit.hear();
         visit.blocked();
         let deadline = Instant::now() + TAKEN_PACE.within;
@@ -234,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_counts_for_whom_it_shows_the_token_of() {
-        let (lobby, shares) = (Lobby::default(), Shares::new(CONNECTIONS, 2, 1));
+        let (lobby, shares) = (Lobby::default(), Shares::new(Limit::of(Bound::Connections), 2, 1));
         let visits: Vec<_> = (0..3).map(|_| visit(&lobby, &shares)).collect();
         visits[0].admit(&name("desk")).unwrap();
         visits[0].admit(&name("desk")).unwrap();

@@ -73,8 +73,7 @@ impl PendingCommand {
 }
 
 /// Commands that may wait at once. Past it the door answers *busy*: a queue nobody drains is not a place to keep things.
-pub(crate) const WAITING: Limit =
-    Limit { what: "waiting commands", key: "limits.waiting_commands", least: 1 };
+pub(crate) const WAITING: Limit = Limit { what: "waiting commands", key: "limits.commands", least: 1 };
 
 /// Whether a command may come in.
 #[derive(Debug, PartialEq, Eq)]
@@ -279,6 +278,17 @@ impl Commands {
             .get(&sequence)
             .and_then(|key| self.standing.get(key))
             .map(|standing| &standing.command)
+    }
+
+    /// At most `count` of those that wait for an answer, from behind `after` on, in order.
+    pub(crate) fn waiting(&self, after: u64, count: usize) -> Vec<(u64, PendingCommand)> {
+        let mut sequences: Vec<u64> = self.by_sequence.keys().copied().filter(|at| *at > after).collect();
+        sequences.sort_unstable();
+        let waiting = sequences.into_iter().filter_map(|at| {
+            let standing = self.standing.get(self.by_sequence.get(&at)?)?;
+            (standing.phase == Phase::Waiting).then(|| (at, standing.command.clone()))
+        });
+        waiting.take(count).collect()
     }
 
     /// Whether it stands in the queue, ended or not.

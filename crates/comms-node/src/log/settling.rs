@@ -79,7 +79,7 @@ impl EventLog {
         }
     }
 
-    fn settled(&self, sequence: u64) {
+    pub(super) fn settled(&self, sequence: u64) {
         let mut memory = self.lock();
         memory.unsettled.remove(&sequence);
         memory.commands.settled(sequence);

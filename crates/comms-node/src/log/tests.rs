@@ -301,6 +301,28 @@ async fn a_command_with_another_body_is_refused_while_it_waits_and_after_it_ende
 }
 
 #[tokio::test]
+async fn a_command_that_vanished_from_its_queue_is_ended_and_said_so() {
+    let running = Running::start().await;
+    let ids = [0, 1, 2].map(|_| id_of(Duration::ZERO));
+    let mut kept = Vec::new();
+    for id in ids {
+        kept.push(running.keep(command(id, "desk", "report")).await.unwrap().sequence);
+    }
+    // The first, and one among others.
+    let queue = running.jetstream.get_stream(&running.names[1]).await.unwrap();
+    for sequence in [kept[0], kept[2]] {
+        queue.delete_message(sequence).await.unwrap();
+    }
+    assert_eq!(running.log.end_vanished(0).await, Ok(0));
+    for (id, is_gone) in ids.into_iter().zip([true, false, true]) {
+        let key = command_key(id, "desk", "documents.AddDocument");
+        let ending = running.log.ending(&key).unwrap();
+        assert_eq!(matches!(ending, Some(Ending::Dead { .. })), is_gone, "{ending:?}");
+        assert_eq!(running.log.is_pending(&key), !is_gone);
+    }
+}
+
+#[tokio::test]
 async fn an_index_that_is_lost_is_made_again_from_the_log() {
     let running = Running::start().await;
     let (id, caused) = (id_of(Duration::ZERO), id_of(Duration::ZERO));

@@ -25,7 +25,11 @@ const DUE_LOOK: Duration = Duration::from_millis(250);
 impl EventLog {
     /// Keeps the log up until `stop`; then the index is written once more.
     pub(crate) async fn keep_up(&self, confirmed: Subscriber, stop: CancellationToken) {
-        tokio::join!(self.hear(confirmed, stop.clone()), self.write_index(stop));
+        tokio::join!(
+            self.hear(confirmed, stop.clone()),
+            self.look_for_vanished(stop.clone()),
+            self.write_index(stop)
+        );
     }
 
     async fn write_index(&self, stop: CancellationToken) {

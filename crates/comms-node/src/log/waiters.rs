@@ -6,7 +6,7 @@ use comms_msg::MsgKey;
 use tokio::sync::oneshot;
 
 /// Callers that may wait for outcomes at once: some 4 KiB each.
-pub(crate) const OUTCOME_WAITERS_MAX: usize = 16_384;
+const OUTCOME_WAITERS_MAX: usize = 16_384;
 
 /// See the header.
 #[derive(Debug, Default)]

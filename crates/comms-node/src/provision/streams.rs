@@ -57,6 +57,7 @@ fn shaped(config: Config, wanted: &Stream) -> Config {
         discard_new_per_subject: false,
         max_age: Duration::ZERO,
         max_message_size: wanted.message_bytes_max,
+        max_consumers: wanted.consumers_max,
         no_ack: false,
         duplicate_window: wanted.duplicate_window,
         deny_delete: wanted.deny_delete,

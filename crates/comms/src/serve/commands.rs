@@ -21,11 +21,11 @@ use comms_msg::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::delivery;
 use super::dropped::Why;
 use super::gate::stored_fits;
 use super::handler::CommandHandler;
 use super::intake::{Next, Work};
+use super::lease::Said;
 use crate::commit::Emitted;
 use crate::comms::Comms;
 use crate::context::{Cause, CommandContext};
@@ -93,13 +93,13 @@ impl Commands {
                 }
                 None => {
                     tracing::warn!(command = %msg.id, %type_name, "no handler for this type here; left to other instances");
-                    work.lease.tell(self.comms.client(), delivery::later(UNHANDLED_PAUSE)).await;
+                    work.lease.tell(self.comms.client(), Said::Later(UNHANDLED_PAUSE)).await;
                     None
                 }
             },
             Err(why) => {
                 self.comms.drops().count(why, &work.message.subject);
-                work.lease.tell(self.comms.client(), delivery::later(UNHANDLED_PAUSE)).await;
+                work.lease.tell(self.comms.client(), Said::Later(UNHANDLED_PAUSE)).await;
                 None
             }
         }

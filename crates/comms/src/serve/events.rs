@@ -16,10 +16,10 @@ use async_nats::Message;
 use comms_msg::{Kind, Subject, TypeName, wire};
 
 use super::commands::back_off;
-use super::delivery;
 use super::dropped::Why;
 use super::handler::EventHandler;
 use super::intake::{Next, Work};
+use super::lease::Said;
 use crate::comms::Comms;
 use crate::context::{Cause, EventContext};
 use crate::failure::Decision;
@@ -53,19 +53,19 @@ impl Events {
             Err(why) => {
                 // It will not become an event by coming again.
                 self.comms.drops().count(why, &work.message.subject);
-                work.lease.tell(client, delivery::ACK).await;
+                work.lease.done(client).await;
                 return Next::Done;
             }
         };
         let handler = match self.handlers.get(&type_name) {
             Some(Some(handler)) => handler,
             Some(None) => {
-                work.lease.tell(client, delivery::ACK).await;
+                work.lease.done(client).await;
                 return Next::Done;
             }
             None => {
                 tracing::warn!(%type_name, "nobody listens to this type here; left to other instances. To let it pass: .ignore::<…>()");
-                work.lease.tell(client, delivery::later(UNHANDLED_PAUSE)).await;
+                work.lease.tell(client, Said::Later(UNHANDLED_PAUSE)).await;
                 return Next::Done;
             }
         };
@@ -76,7 +76,7 @@ impl Events {
         let what = (Kind::Event, type_name.clone());
         let cause = Cause::new(self.comms.clone(), what, id, metadata, sender, None, tries);
         let Err(failure) = handler.run(event, EventContext::new(cause)).await else {
-            work.lease.tell(client, delivery::ACK).await;
+            work.lease.done(client).await;
             return Next::Done;
         };
         let pause = match failure.decision {
@@ -90,7 +90,7 @@ impl Events {
                     "an event is let go: its listener rejected it, or it does not decode here"
                 );
                 self.comms.drops().add(Why::Rejected);
-                work.lease.tell(client, delivery::ACK).await;
+                work.lease.done(client).await;
                 return Next::Done;
             }
         };

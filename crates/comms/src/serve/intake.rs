@@ -14,17 +14,19 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, Message, Subject, Subscriber};
+use async_nats::{Client, Message, Subscriber};
+use comms_msg::ServiceName;
 use futures::StreamExt;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::{self, Delivery};
+use super::delivery::Delivery;
 use super::dropped::{Dropped, Why};
+use super::lease::{Lease, Said, Voice};
 use crate::limits::{PARKED_MAX, STOP_WITHIN};
 
 /// A stored message to be worked on.
@@ -46,36 +48,13 @@ pub(crate) enum Next {
     After(Duration, Box<Work>),
 }
 
-/// The newest delivery of a held message: where acknowledgements go.
-#[derive(Clone, Debug)]
-pub(crate) struct Lease(Arc<Mutex<Subject>>);
-
-impl Lease {
-    fn new(reply: Subject) -> Self {
-        Self(Arc::new(Mutex::new(reply)))
-    }
-
-    /// The subject to acknowledge on.
-    pub(crate) fn reply(&self) -> Subject {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn renew(&self, reply: Subject) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reply;
-    }
-
-    /// Says `what` to the server. Nothing tells whether it arrives: if it does not, the message comes again.
-    pub(crate) async fn tell(&self, client: &Client, what: impl Into<bytes::Bytes>) {
-        // The only failure is a closed connection, and then there is nobody to tell.
-        let _ = client.publish(self.reply(), what.into()).await;
-    }
-}
-
 /// How an intake works.
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) client: Client,
     pub(crate) deliver: Subscriber,
+    /// The service, where what arrives are commands: then the node is told what becomes of them, not the server.
+    pub(crate) commands_of: Option<ServiceName>,
     /// How long the server waits for an acknowledgement.
     pub(crate) ack_wait: Duration,
     /// Messages held at most: as many as the server pushes.
@@ -131,7 +110,7 @@ impl Intake {
                 () = sleep_until(state.pause_ends()) => {}
                 _ = lease.tick() => self.keep(&state).await,
                 message = self.deliver.next(), if state.held.len() < self.held_max => match message {
-                    Some(message) => state.arrived(message, &line, &self.dropped),
+                    Some(message) => state.arrived(message, &line, self.commands_of.as_ref(), &self.dropped),
                     None => break,
                 },
             }
@@ -141,14 +120,14 @@ impl Intake {
 
     async fn keep(&self, state: &State) {
         for lease in state.held.values() {
-            lease.tell(&self.client, delivery::WORKING).await;
+            lease.tell(&self.client, Said::Working).await;
         }
     }
 
     /// Gives back what has not begun, parked messages too: another instance takes it at once.
     async fn give_back(&self, state: &mut State) {
         for work in state.waiting() {
-            work.lease.tell(&self.client, delivery::NOW).await;
+            work.lease.tell(&self.client, Said::Now).await;
         }
     }
 
@@ -157,8 +136,10 @@ impl Intake {
         let _ = self.deliver.unsubscribe().await;
         self.give_back(&mut state).await;
         while let Some(message) = self.deliver.next().await {
-            if let Some(reply) = message.reply.filter(|reply| Delivery::parse(reply).is_some()) {
-                Lease::new(reply).tell(&self.client, delivery::NOW).await;
+            let reply = message.reply.clone().filter(|reply| Delivery::parse(reply).is_some());
+            if let Some(reply) = reply {
+                let voice = voice(self.commands_of.as_ref(), &message);
+                Lease::new(reply, voice).tell(&self.client, Said::Now).await;
             }
         }
         let mut lease = tokio::time::interval(self.ack_wait / 3);
@@ -184,7 +165,13 @@ impl Intake {
 }
 
 impl State {
-    fn arrived(&mut self, message: Message, line: impl Fn(&Message) -> Option<Box<str>>, dropped: &Dropped) {
+    fn arrived(
+        &mut self,
+        message: Message,
+        line: impl Fn(&Message) -> Option<Box<str>>,
+        commands_of: Option<&ServiceName>,
+        dropped: &Dropped,
+    ) {
         if message.status.is_some() {
             dropped.count(Why::Status, &message.subject);
             return;
@@ -199,7 +186,7 @@ impl State {
             held.renew(reply);
             return;
         }
-        let lease = Lease::new(reply);
+        let lease = Lease::new(reply, voice(commands_of, &message));
         self.held.insert(delivery.stream_sequence, lease.clone());
         let name = line(&message).unwrap_or_else(|| delivery.stream_sequence.to_string().into());
         let line = self.lines.entry(name.clone()).or_insert_with(|| {
@@ -273,6 +260,11 @@ impl State {
     }
 }
 
+/// Who is told what becomes of a message.
+fn voice(commands_of: Option<&ServiceName>, message: &Message) -> Voice {
+    commands_of.map_or(Voice::Server, |service| Voice::of_command(service, message))
+}
+
 /// Sleeps until then; without a time, for ever.
 async fn sleep_until(at: Option<Instant>) {
     match at {
@@ -298,7 +290,7 @@ mod tests {
             description: None,
             length: 0,
         };
-        state.arrived(message, |message| Some(message.subject.as_str().into()), &Dropped::default());
+        state.arrived(message, |message| Some(message.subject.as_str().into()), None, &Dropped::default());
     }
 
     fn sequences(works: &[Work]) -> Vec<u64> {

@@ -71,7 +71,7 @@ impl Seen {
         if delivery.consumer_sequence <= self.consumer_sequence {
             return Step::Skip;
         }
-        if delivery.consumer_sequence != self.consumer_sequence + 1 {
+        if Some(delivery.consumer_sequence) != self.consumer_sequence.checked_add(1) {
             return Step::Gap;
         }
         self.consumer_sequence = delivery.consumer_sequence;

@@ -7,6 +7,8 @@ use comms_content::{Cid, DAG_PB, Node};
 use comms_domain::Domain;
 use serde_json::json;
 
+use crate::access::Budget;
+
 use super::{Bench, LIBRARY, MIB, admitting, bytes, service, type_name};
 
 async fn may(bench: &Bench, name: &str, cid: &Cid) -> bool {
@@ -18,6 +20,13 @@ async fn may(bench: &Bench, name: &str, cid: &Cid) -> bool {
     assert_eq!(bench.access.may_read(&bench.current.get().domain, &service(name), cid).await.unwrap(), read);
     assert_eq!(bench.access.may_link(&bench.current.get().domain, &service(name), cid).await.unwrap(), read);
     read
+}
+
+/// Messages of this type, sent by `sender`, carry the content.
+pub(super) async fn carry(bench: &Bench, sender: &str, cid: Cid, name: &str) {
+    let (domain, mut budget) = (bench.current.get(), Budget::of_request());
+    let followed = bench.access.follow(&domain.domain, &service(sender), &[cid], &mut budget).await.unwrap();
+    bench.access.grant_carried(&followed.expect("it is the sender's"), &type_name(name)).await.unwrap();
 }
 
 #[tokio::test]
@@ -61,10 +70,10 @@ async fn denied_and_absent_are_one_answer() {
 async fn what_messages_carry_is_read_by_whom_they_reach() {
     let bench = Bench::new().await;
     let cid = bench.client("desk").put(bytes(MIB + 1)).await.unwrap().cid;
-    bench.access.grant_carried(&[cid], &type_name("documents.AddDocument")).await.unwrap();
+    carry(&bench, "desk", cid, "documents.AddDocument").await;
     assert!(may(&bench, "archive", &cid).await, "handles the command");
     assert!(!may(&bench, "indexer", &cid).await);
-    bench.access.grant_carried(&[cid], &type_name("documents.DocumentAdded")).await.unwrap();
+    carry(&bench, "desk", cid, "documents.DocumentAdded").await;
     assert!(may(&bench, "indexer", &cid).await, "observes the event");
     assert!(!may(&bench, "stranger", &cid).await);
     bench.close().await;
@@ -74,7 +83,7 @@ async fn what_messages_carry_is_read_by_whom_they_reach() {
 async fn another_definition_is_another_answer_at_once() {
     let bench = Bench::new().await;
     let cid = bench.client("desk").put(bytes(10)).await.unwrap().cid;
-    bench.access.grant_carried(&[cid], &type_name("documents.DocumentAdded")).await.unwrap();
+    carry(&bench, "desk", cid, "documents.DocumentAdded").await;
     assert!(may(&bench, "indexer", &cid).await);
     let less = LIBRARY.replace("observes = [\"documents.DocumentAdded\"]", "");
     bench.current.replace(admitting(Domain::parse("domain.toml", &less, &BTreeMap::new()).unwrap()));

@@ -4,6 +4,7 @@ use comms::ErrorKind;
 use comms_content::{Cid, DAG_CBOR, Node, RAW};
 use serde_json::json;
 
+use super::access::carry;
 use super::{Bench, MIB, bytes, inline, type_name};
 
 #[tokio::test]
@@ -162,7 +163,7 @@ async fn content_in_its_cid_is_everybodys_in_every_form() {
         }
         let share = format!("POST /content/{cid}?for=documents.AddDocument");
         assert_eq!(bench.ask("desk", &share, "Content-Length: 0\r\n").await.status, 204);
-        bench.access.grant_carried(&[cid], &type_name("documents.AddDocument")).await.unwrap();
+        carry(&bench, "desk", cid, "documents.AddDocument").await;
         let block = Node::from_value(&json!({ "file": { "/": cid.to_string() } })).unwrap();
         let block = block.as_bytes().clone();
         let put = bench.client("desk").put_block(&type_name("documents.AddDocument"), block).await.unwrap();

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use comms_domain::Bound;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Bench, MIB, answer, bytes};
-use crate::gateway::limits::{CONNECTIONS_MAX, DOWNLOADS_MAX, HEAD_WITHIN, STRANGERS_MAX, TAKEN_PACE};
+use crate::gateway::limits::{HEAD_WITHIN, STRANGERS_MAX, TAKEN_PACE};
 
 /// How long an honest client may wait on a machine that runs all tests at once; each of them works in milliseconds.
 const PROMPTLY: Duration = Duration::from_secs(10);
@@ -101,7 +102,7 @@ async fn connections_of_one_service_leave_the_others_theirs() {
             break status;
         }
         streams.push(stream);
-        assert!((streams.len() as u64) < CONNECTIONS_MAX, "desk has every place");
+        assert!((streams.len() as u64) < Bound::Connections.default_value(), "desk has every place");
     };
     assert_eq!(&refused, b"HTTP/1.1 503");
     let busy = bench.ask("desk", "GET /content/bafkqaaa", "").await;
@@ -126,7 +127,7 @@ async fn unread(bench: &Bench, name: &str, path: &str) -> Vec<TcpStream> {
             return streams;
         }
         streams.push(stream);
-        assert!((streams.len() as u64) < DOWNLOADS_MAX, "{name} has every place");
+        assert!((streams.len() as u64) < Bound::Downloads.default_value(), "{name} has every place");
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Bench, MIB, answer, bytes, inline};
-use crate::gateway::limits::{BROUGHT_PACE, DEFINITION_BYTES_MAX, PUT_BYTES_MAX, UPLOADS_MAX};
+use crate::gateway::limits::{BROUGHT_PACE, DEFINITION_BYTES_MAX, PUT_BYTES_MAX};
 
 /// The bench still works for an honest service.
 async fn close_well(bench: Bench) {
@@ -299,7 +299,10 @@ async fn one_service_cannot_take_all_uploads() {
             break;
         }
         streams.push(stream);
-        assert!((streams.len() as u64) < UPLOADS_MAX, "desk has every place");
+        assert!(
+            (streams.len() as u64) < comms_domain::Bound::Uploads.default_value(),
+            "desk has every place"
+        );
     }
     let busy = bench.raw(&head("desk")).await;
     assert_eq!((busy.status, busy.refusal().as_str()), (503, "busy"));
