@@ -363,6 +363,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_cannot_be_finished_now_is_tried_at_the_next_start_and_in_nobodys_way() {
+        let (folder, blocks) = store();
+        drop(blocks);
+        let good = block(b"whole");
+        let name = good.cid().to_string();
+        let whole = folder.path().join(UPLOADS).join("0.whole");
+        fs::create_dir(&whole).unwrap();
+        fs::write(whole.join(&name), good.data()).unwrap();
+        // A file in the place of its shard.
+        let shard = folder.path().join(&name[name.len() - 3..name.len() - 1]);
+        fs::write(&shard, "").unwrap();
+        let blocks = Blocks::open(folder.path()).unwrap();
+        let data = bytes(2 * 1024 * 1024 + 5);
+        let other = put_file(&blocks, &data, 65_536).await.unwrap();
+        assert!(read_file(&blocks, other.cid).await.unwrap() == data);
+        drop(blocks);
+        fs::remove_file(&shard).unwrap();
+        let blocks = Blocks::open(folder.path()).unwrap();
+        assert_eq!(blocks.get(good.cid()).await.unwrap(), good);
+    }
+
+    #[tokio::test]
     async fn many_writers_of_the_same_block_agree() {
         let (folder, blocks) = store();
         let same = block(b"wanted by many");

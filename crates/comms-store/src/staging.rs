@@ -30,21 +30,25 @@ pub(crate) struct Staging {
 
 impl Staging {
     /// Makes the folder if it is not there. Of what an earlier process left, uploads that were whole are moved into
-    /// `blocks`, and the others removed.
+    /// `blocks`, and the others removed. What the disk does not let be moved now is left to the next start.
     ///
     /// Blocks; one process at a time may have a folder open.
     pub(crate) fn open(root: PathBuf, blocks: &Folder) -> io::Result<Self> {
         make(&root)?;
+        let mut next = 0;
         for entry in fs::read_dir(&root)? {
             let left = entry?.path();
-            if left.extension().is_some_and(|end| end == WHOLE) {
-                let files = fs::read_dir(&left)?.map(|file| file.map(|file| file.file_name()));
-                let names = files.filter_map(|name| name.map(|name| name.into_string().ok()).transpose());
-                blocks.adopt(&left, names.collect::<io::Result<Vec<_>>>()?)?;
+            if left.extension().is_some_and(|end| end == WHOLE)
+                && let Err(error) = finish(&left, blocks)
+            {
+                tracing::warn!(%error, "an upload that was whole could not be kept; the next start tries again");
+                let number = left.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+                next = next.max(number.unwrap_or(0).saturating_add(1));
+                continue;
             }
             if left.is_dir() { fs::remove_dir_all(&left) } else { fs::remove_file(&left) }?;
         }
-        Ok(Self { root, next: AtomicU64::new(0) })
+        Ok(Self { root, next: AtomicU64::new(next) })
     }
 
     /// Begins an upload. Blocks.
@@ -114,6 +118,13 @@ impl Drop for Upload {
             Err(_) => remove(),
         }
     }
+}
+
+/// Moves what is left of an upload that was whole to its place.
+fn finish(left: &Path, blocks: &Folder) -> io::Result<()> {
+    let files = fs::read_dir(left)?.map(|file| file.map(|file| file.file_name()));
+    let names = files.filter_map(|name| name.map(|name| name.into_string().ok()).transpose());
+    blocks.adopt(left, names.collect::<io::Result<Vec<_>>>()?)
 }
 
 /// Removes what is left of an upload; nothing, if it was kept.
