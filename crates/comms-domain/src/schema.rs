@@ -9,6 +9,7 @@
 mod dag;
 mod field;
 mod instance;
+mod keywords;
 mod outline;
 mod place;
 mod prepare;

@@ -112,6 +112,7 @@ const TABLE: &[(&str, &str, Becomes)] = &[
     ("required", r#"{"anyOf":[{"properties":{"a":{}}},{"required":["zz"]}],"properties":{"b":{}}}"#, Refused("zz is required", "add it")),
     ("required", r#"{"properties":{"a":false},"required":["a"]}"#, Refused("a is required and not allowed", "take it out")),
     ("required", r##"{"properties":{"next":{"$ref":"#"}},"required":["next"],"type":"object"}"##, Refused("never ends", "null")),
+    ("required", r##"{"properties":{"a":{"$ref":"#/$defs/A"}},"required":["a"],"$defs":{"A":{"type":"object","properties":{"b":{"$ref":"#/$defs/B"}},"required":["b"]},"B":{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}}}}}"##, Enforced(r#"{"a":{"b":{}}}"#, r#"{"a":{}}"#)),
     ("required", r#"{"properties":{"a":{"required":true}}}"#, Refused("not a JSON Schema", "2020-12")),
     ("dependentRequired", r#"{"dependentRequired":{"a":["b"]}}"#, Enforced(r#"{"a":1,"b":1}"#, r#"{"a":1}"#)),
     ("dependentRequired", r#"{"properties":{"a":{}},"dependentRequired":{"a":["b"]}}"#, Refused("b is required, and is none", "add it")),

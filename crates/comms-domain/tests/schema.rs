@@ -316,6 +316,20 @@ fn oversized_and_entangled_schemas_are_refused() {
     assert!(try_compile(&entangled).unwrap_err().to_string().contains("too many ways"));
 }
 
+/// A review looks at schemas beside others, which a long chain of references makes the square of its length.
+#[test]
+fn a_long_chain_of_references_is_reviewed_in_time() {
+    let mut definitions = serde_json::Map::new();
+    for i in 0..2000 {
+        let next = json!({"allOf": [{"$ref": format!("#/$defs/d{}", i + 1)}], "required": ["x"]});
+        definitions.insert(format!("d{i}"), next);
+    }
+    definitions.insert("d2000".to_owned(), json!({}));
+    let chain = json!({"$ref": "#/$defs/d0", "$defs": definitions}).to_string();
+    let problems = try_compile(&chain).unwrap_err().to_string();
+    assert!(problems.contains("too many ways"), "{problems}");
+}
+
 /// Two alternatives that both look into `next` double the work with every level.
 #[test]
 fn a_body_that_would_be_checked_for_ever_is_refused() {

@@ -3,10 +3,12 @@
 //!
 //! Faults are refused. Notes are for keywords that say something to readers and nothing to the door, such as `default`.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::keywords::{BESIDE_BYTES, FORMATS, LEAN_ON, NOTED, NUMBER_FORMATS, OBJECT, PAIRS, SPEAK_OF};
 use super::place::escape;
 use super::prepare::{Found, Prepared};
 use super::tree::{HOLDERS, Speaks, held, target};
@@ -20,113 +22,12 @@ pub(super) struct Review {
     pub(super) notes: Vec<Found>,
 }
 
-/// The formats that are checked.
-pub(super) const FORMATS: [&str; 17] = [
-    "date",
-    "date-time",
-    "duration",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "iri",
-    "iri-reference",
-    "json-pointer",
-    "regex",
-    "relative-json-pointer",
-    "time",
-    "uri",
-    "uri-reference",
-    "uri-template",
-    "uuid",
-];
-
-/// Formats of others for numbers.
-const NUMBER_FORMATS: [&str; 12] = [
-    "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "float", "double",
-    "number",
-];
-
-/// Keywords that speak of values of some types only.
-const SPEAK_OF: [(&str, &[&str]); 26] = [
-    ("minLength", TEXT),
-    ("maxLength", TEXT),
-    ("pattern", TEXT),
-    ("format", TEXT),
-    ("minimum", NUMBERS),
-    ("maximum", NUMBERS),
-    ("exclusiveMinimum", NUMBERS),
-    ("exclusiveMaximum", NUMBERS),
-    ("multipleOf", NUMBERS),
-    ("items", LIST),
-    ("prefixItems", LIST),
-    ("unevaluatedItems", LIST),
-    ("contains", LIST),
-    ("minContains", LIST),
-    ("maxContains", LIST),
-    ("minItems", LIST),
-    ("maxItems", LIST),
-    ("uniqueItems", LIST),
-    ("properties", OBJECT),
-    ("patternProperties", OBJECT),
-    ("propertyNames", OBJECT),
-    ("required", OBJECT),
-    ("dependentRequired", OBJECT),
-    ("dependentSchemas", OBJECT),
-    ("minProperties", OBJECT),
-    ("maxProperties", OBJECT),
-];
-const TEXT: &[&str] = &["string"];
-const NUMBERS: &[&str] = &["number", "integer"];
-const LIST: &[&str] = &["array"];
-const OBJECT: &[&str] = &["object"];
-
-/// Keywords that say something to readers and nothing to the door, why, and what does.
-pub(super) const NOTED: [(&str, &str, &str); 6] = [
-    ("default", "is not filled in: a field that is left out stays out", "say it in description"),
-    ("readOnly", "is not enforced", "domain.toml says who may send what"),
-    ("writeOnly", "is not enforced", "domain.toml says who may read what"),
-    (
-        "contentEncoding",
-        "is not checked",
-        "bytes are {\"$ref\": \"comms:bytes\"}; text has pattern and format",
-    ),
-    (
-        "contentMediaType",
-        "is not checked",
-        "bytes are {\"$ref\": \"comms:bytes\"}; text has pattern and format",
-    ),
-    ("contentSchema", "is not checked", "write what is in the text as fields of the body"),
-];
-
-/// Keywords without which others are never looked at.
-const LEAN_ON: [(&str, &str); 4] =
-    [("then", "if"), ("else", "if"), ("minContains", "contains"), ("maxContains", "contains")];
-
-/// What may stand beside `comms:bytes` and `comms:link`: nothing that is said of text or fields.
-const BESIDE_BYTES: [&str; 9] = [
-    "title",
-    "description",
-    "$comment",
-    "default",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "examples",
-    "example",
-];
-
-/// Limits in pairs, the lower first.
-const PAIRS: [(&str, &str); 4] = [
-    ("minLength", "maxLength"),
-    ("minItems", "maxItems"),
-    ("minProperties", "maxProperties"),
-    ("minContains", "maxContains"),
-];
+/// How often schemas are looked at beside others, for all parts together: what a review may cost in time.
+const GATHERED_MAX: usize = 1 << 18;
 
 /// Looks through every part of a schema.
 pub(super) fn review(prepared: &Prepared) -> Review {
-    let mut reviewer = Reviewer { prepared, found: Review::default() };
+    let mut reviewer = Reviewer { prepared, found: Review::default(), gathered: Cell::new(0) };
     for pointer in &prepared.parts {
         let Some(schema) = prepared.schema.pointer(pointer) else { continue };
         reviewer.look(pointer, schema);
@@ -134,6 +35,11 @@ pub(super) fn review(prepared: &Prepared) -> Review {
     }
     reviewer.root();
     reviewer.endless();
+    if reviewer.gathered.get() > GATHERED_MAX {
+        let (pointer, what) = (String::new(), "combines its parts in too many ways".to_owned());
+        let mend = "use fewer nested allOf, anyOf and oneOf".to_owned();
+        reviewer.found.faults.push(Found { pointer, what, mend });
+    }
     reviewer.found.faults.dedup();
     reviewer.found
 }
@@ -141,6 +47,8 @@ pub(super) fn review(prepared: &Prepared) -> Review {
 struct Reviewer<'a> {
     prepared: &'a Prepared,
     found: Review,
+    /// How often a schema was looked at beside another.
+    gathered: Cell<usize>,
 }
 
 impl<'a> Reviewer<'a> {
@@ -345,6 +253,10 @@ impl<'a> Reviewer<'a> {
         let mut gathered = Vec::new();
         let mut waiting = vec![pointer.to_owned()];
         while let Some(pointer) = waiting.pop() {
+            self.gathered.set(self.gathered.get() + 1);
+            if self.gathered.get() > GATHERED_MAX {
+                break;
+            }
             let Some(schema) = self.prepared.schema.pointer(&pointer) else { continue };
             if !seen.insert(pointer.clone()) {
                 continue;
@@ -387,15 +299,28 @@ impl<'a> Reviewer<'a> {
             .filter(|pointer| self.is_object(pointer))
             .map(|pointer| (pointer.as_str(), self.needs(pointer)))
             .collect();
-        loop {
-            let left: BTreeSet<String> = needs.keys().map(|pointer| (*pointer).to_owned()).collect();
-            let before = needs.len();
-            needs.retain(|_, needed| needed.iter().any(|needed| left.contains(needed)));
-            if needs.len() == before {
-                break;
+        needs.retain(|_, needed| !needed.is_empty());
+        // What needs nothing that needs something is whole; so is, then, what needs only that.
+        let mut needed_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+        for (pointer, needed) in &needs {
+            let needed = needed.iter().filter(|needed| needs.contains_key(needed.as_str()));
+            open.insert(pointer, needed.clone().count());
+            needed.for_each(|needed| needed_by.entry(needed).or_default().push(pointer));
+        }
+        let mut whole: Vec<&str> = open.iter().filter(|(_, left)| **left == 0).map(|(at, _)| *at).collect();
+        while let Some(pointer) = whole.pop() {
+            open.remove(pointer);
+            for above in needed_by.get(pointer).into_iter().flatten() {
+                if let Some(left) = open.get_mut(above) {
+                    *left -= 1;
+                    if *left == 0 {
+                        whole.push(above);
+                    }
+                }
             }
         }
-        if let Some(pointer) = needs.into_keys().next().map(str::to_owned) {
+        if let Some(pointer) = open.into_keys().next().map(str::to_owned) {
             let what = "a value that must hold another of its kind never ends".to_owned();
             self.fault(&pointer, "required", what, "let it be left out, or null, somewhere on the way");
         }

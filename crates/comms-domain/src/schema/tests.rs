@@ -192,7 +192,7 @@ proptest! {
 #[test]
 fn the_formats_that_are_named_are_those_that_are_checked() {
     let options = options::<Dag>();
-    for format in review::FORMATS {
+    for format in keywords::FORMATS {
         assert!(options.is_known_format(Draft::Draft202012, format), "{format}");
     }
     for format in ["idn-email", "idn-hostname", "emial", "int64"] {
