@@ -176,8 +176,8 @@ mod tests {
     fn a_node_is_known_by_its_command_line() {
         let words = |line: &str| line.split(' ').map(PathBuf::from).collect::<Vec<_>>();
         let server =
-            words("/usr/bin/nats-server --config /home/ada/library/.comms/nats/nats-server.conf --port 4222");
-        assert_eq!(home(&server, None), Some("/home/ada/library".into()));
+            words("/usr/bin/nats-server --config /srv/ada/library/.comms/nats/nats-server.conf --port 4222");
+        assert_eq!(home(&server, None), Some("/srv/ada/library".into()));
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(FOLDER)).unwrap();
         let below = folder.path().join("below");

@@ -266,10 +266,11 @@ async fn a_byte_now_and_then_is_no_upload() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let (mut reads, mut writes) = stream.into_split();
     let begun = tokio::time::Instant::now();
+    let mut drips = tokio::time::interval(BROUGHT_PACE.within / 3 * 2);
     let drip = async {
         loop {
+            drips.tick().await;
             let _ = writes.write_all(b".").await;
-            tokio::time::sleep(BROUGHT_PACE.within / 3 * 2).await;
         }
     };
     let mut said = Vec::new();
