@@ -72,6 +72,41 @@ impl TestNode {
         node
     }
 
+    /// A node in a folder that somebody else made and removes, with arguments of `comms up`; not started yet.
+    pub fn at(folder: &Path, arguments: &[&str]) -> TestNode {
+        TestNode {
+            path: folder.to_owned(),
+            folder: None,
+            listen: listen(),
+            arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
+            child: None,
+            output: Arc::default(),
+        }
+    }
+
+    /// Starts the binary and waits until it is ready, or has ended: then how, with everything that it printed.
+    pub async fn try_up(&mut self) -> Result<(), (ExitStatus, String)> {
+        self.launch();
+        let ended = wait_until("the node to be ready or to end", Duration::from_secs(60), async || {
+            if self.output().lines().any(|line| line.starts_with("ready")) {
+                return Ok(None);
+            }
+            match self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                Some(status) => Ok(Some(status)),
+                None => Err(self.output()),
+            }
+        })
+        .await;
+        let Some(status) = ended else { return Ok(()) };
+        self.child = None;
+        // Its last words may still be on their way through the pipe.
+        let said = wait_until("the last words of the node", SOON, async || {
+            let said = self.output();
+            if said.contains("error: ") { Ok(said) } else { Err(said) }
+        });
+        Err((status, said.await))
+    }
+
     /// Starts the binary again in the same folder, after [`kill`](Self::kill) or [`stop`](Self::stop), with its
     /// nats-server where it was, so that clients of the former life find it.
     pub async fn up(&mut self) {

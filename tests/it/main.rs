@@ -9,6 +9,7 @@
 mod attacks;
 mod compose;
 mod crash;
+mod damage;
 mod foreign;
 mod frames;
 mod health;

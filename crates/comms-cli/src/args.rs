@@ -122,6 +122,9 @@ pub(crate) struct Up {
     /// The name of this node among others [default: as before, at first drawn]
     #[arg(long, value_name = "NODE")]
     pub(crate) name: Option<NodeName>,
+    /// Go on without what was acknowledged and is lost; says so in the log, as comms.LossAccepted
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
     /// Let leafs join here: other nodes of the domain, on other machines
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["join", "nats"])]
     pub(crate) leaf_listen: Option<String>,

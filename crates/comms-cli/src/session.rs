@@ -55,6 +55,7 @@ impl From<NodeError> for Failure {
         let exit = match error {
             NodeError::Definition(_)
             | NodeError::Held { .. }
+            | NodeError::Lost { .. }
             | NodeError::Malformed { .. }
             | NodeError::NameKept { .. }
             | NodeError::Planted { .. }
@@ -78,6 +79,11 @@ impl From<NodeError> for Failure {
         if let Some(option) = option {
             failure =
                 failure.mend(format!("Another address: comms up {option} HOST:PORT, where port 0 takes any"));
+        }
+        if matches!(error, NodeError::Lost { .. }) {
+            failure = failure
+                .mend("Nothing was changed. Put the store back from a copy and start again,")
+                .mend("or go on without it: comms up --accept-loss");
         }
         match error.source() {
             Some(source) => failure.because(source),

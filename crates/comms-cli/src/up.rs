@@ -39,7 +39,7 @@ pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
     }
     let moved = move_aside(&mut settings, &home);
     let mut signals = Signals::take()?;
-    let options = options(&settings, &home)?;
+    let options = Options { accept_loss: up.accept_loss, ..options(&settings, &home)? };
     if let Nats::External { url } = &options.nats {
         wait(url, &home, output)?;
     }

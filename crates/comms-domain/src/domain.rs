@@ -86,6 +86,12 @@ pub struct EventSpec {
     pub schema: Option<Schema>,
 }
 
+/// The event by which the node says that acknowledged messages were lost and that the operator went on without them. The
+/// context `comms` is the runtime's own: no definition has types in it.
+pub const LOSS_ACCEPTED: &str = "comms.LossAccepted";
+/// That context.
+pub(crate) const OWN_CONTEXT: &str = "comms";
+
 /// What one service does and may do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Service {
@@ -297,6 +303,11 @@ impl Service {
     /// Whether the service may say that `owner` answers for what it sends or emits.
     pub fn may_name(&self, owner: &Owner) -> bool {
         self.owners.is_empty() || self.owners.contains(owner)
+    }
+
+    /// Whether it may read events of this type: those that it observes, and, if it observes any, what was lost of them.
+    pub fn may_observe(&self, event: &TypeName) -> bool {
+        self.observes.contains(event) || (event.as_str() == LOSS_ACCEPTED && !self.observes.is_empty())
     }
 
     /// Whether the service holds a right.

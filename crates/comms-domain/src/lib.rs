@@ -25,7 +25,9 @@ mod words;
 
 pub use bound::{Bound, Bounds};
 pub use change::{Change, Changes, Orphan};
-pub use domain::{CommandSpec, ContentPolicy, Domain, EventSpec, QuerySpec, Right, Service, Spec};
+pub use domain::{
+    CommandSpec, ContentPolicy, Domain, EventSpec, LOSS_ACCEPTED, QuerySpec, Right, Service, Spec,
+};
 pub use explain::{Explanation, Route};
 pub use layout::{
     Account, Consumer, Difference, Export, Import, Layout, NodeId, NodeName, NodeNameError, Purpose,

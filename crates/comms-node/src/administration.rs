@@ -135,8 +135,10 @@ impl Administration {
     /// JetStream does not answer for a moment after a reload; what is done before an error stays done.
     async fn provision(&self, layout: &Layout) -> Result<(), Error> {
         let begin = tokio::time::Instant::now();
+        // The start made them all.
+        let known: Vec<String> = layout.streams.iter().map(|stream| stream.name.clone()).collect();
         loop {
-            match provision::apply(&self.jetstream, layout).await {
+            match provision::apply(&self.jetstream, layout, &known).await {
                 Err(Error::Request { doing, source }) if begin.elapsed() < PROVISION_FOR => {
                     tracing::debug!(doing, %source, "again");
                     tokio::time::sleep(PROVISION_PAUSE).await;

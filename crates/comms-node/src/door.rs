@@ -88,6 +88,12 @@ impl Doors {
     }
 
     async fn act(&self, sender: &ServiceName, ask: Ask) -> Result<Answer, Refusal> {
+        // What a service is told of where it is stays true; nothing else can be answered from a log that lost messages.
+        if let (Some(reason), false) = (self.log.witness.trouble(), matches!(ask, Ask::Hello | Ask::Listen)) {
+            let message =
+                format!("acknowledged messages are lost; the node has to be started again: {reason}");
+            return Err(Refusal::new(RefusalKind::Unavailable, message));
+        }
         let in_force = self.current.get();
         match ask {
             Ask::Command { type_name, message } => {

@@ -8,19 +8,36 @@ use std::time::Duration;
 use comms_domain::Problems;
 
 use crate::server::{INSTALL, VERSION_MIN};
+use crate::witness::Loss;
 
 /// A failure of the node.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A stream that should exist cannot be opened.
-    #[error("the stream {name} cannot be opened; is its JetStream store whole?")]
+    #[error(
+        "the stream {name} cannot be opened; is its JetStream store whole?\n  Where the cause is a consumer, move its folder \
+         (.comms/nats/store/jetstream/DOMAIN/streams/{name}/obs/CONSUMER) away: it is made again, and its service hears its \
+         history again."
+    )]
     Stream {
         /// The stream.
         name: String,
         /// What the server said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was acknowledged is not in the streams any more. Nothing was changed.
+    #[error("acknowledged messages are lost\n{loss}")]
+    Lost {
+        /// What is lost.
+        loss: Box<Loss>,
+    },
+    /// A stream that is known is not there. It is never made anew by itself, since it would hand out positions again.
+    #[error("the stream {name} is gone; stop the node and start it again to hear what is lost")]
+    StreamGone {
+        /// The stream.
+        name: String,
     },
     /// Another node holds the folder.
     #[error("{} is in use by another node{}; stop that one first", folder.display(), Holder(*holder))]

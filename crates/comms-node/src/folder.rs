@@ -134,6 +134,9 @@ impl Folder {
         {
             make_private(&part)?;
         }
+        // Removing the file that is locked would let a second node in, and with it a second server onto the store. What
+        // the node works in cannot be removed without the node noticing.
+        let folders = [lock_folder(&self.root)?, lock_folder(&self.nats())?];
         let path = self.root.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -151,10 +154,14 @@ impl Folder {
             }
             Err(TryLockError::Error(source)) => return Err(file_error("lock", &path, source)),
         }
+        if folders.iter().any(Option::is_none) {
+            let holder = self.read_node_file().ok().flatten().map(|file| file.pid);
+            return Err(Error::Held { folder: self.root.clone(), holder });
+        }
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|source| file_error("write", &path, source))?;
-        Ok(Held { folder: self.clone(), _lock: lock })
+        Ok(Held { folder: self.clone(), _locks: folders.into_iter().flatten().chain([lock]).collect() })
     }
 
     /// Keeps git from taking seeds and tokens along, in folders of every origin.
@@ -209,7 +216,7 @@ impl Folder {
 #[derive(Debug)]
 pub struct Held {
     folder: Folder,
-    _lock: File,
+    _locks: Vec<File>,
 }
 
 impl Held {
@@ -368,6 +375,16 @@ pub(crate) fn file_error(doing: &'static str, path: &Path, source: io::Error) ->
     Error::File { doing, path: path.to_owned(), source }
 }
 
+/// Locks a folder itself; `None` where somebody else holds it.
+fn lock_folder(path: &Path) -> Result<Option<File>, Error> {
+    let folder = File::open(path).map_err(|source| file_error("open", path, source))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(file_error("lock", path, source)),
+    }
+}
+
 fn random_name() -> NodeName {
     const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut random = rand::rng();
@@ -394,6 +411,16 @@ mod tests {
             Err(Error::Held { holder, .. }) => assert_eq!(holder, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
+        drop(held);
+        folder.hold().unwrap();
+    }
+
+    #[test]
+    fn a_second_holder_is_refused_although_the_lock_was_removed() {
+        let (_home, folder) = folder();
+        let held = folder.hold().unwrap();
+        fs::remove_file(folder.root().join("lock")).unwrap();
+        assert!(matches!(folder.hold(), Err(Error::Held { .. })));
         drop(held);
         folder.hold().unwrap();
     }

@@ -39,6 +39,7 @@ mod secret;
 pub mod server;
 pub mod share;
 pub mod tasks;
+mod witness;
 
 pub use current::{Current, InForce};
 pub use error::{Error, Socket};
@@ -46,3 +47,4 @@ pub use node::{Node, Summary};
 pub use options::{Bridge, Nats, Options};
 pub use room::RoomLimits;
 pub use secret::{Secret, SecretText};
+pub use witness::{Loss, Place, StreamLoss};

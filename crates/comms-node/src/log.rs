@@ -57,6 +57,7 @@ use self::settling::Unsettled;
 use self::waiters::Waiters;
 use crate::Error;
 use crate::condition::Condition;
+use crate::witness::Witness;
 
 pub(crate) use self::append::{Appended, NewEvent};
 pub(crate) use self::finish::{Delivered, Effect, Finished};
@@ -78,6 +79,7 @@ pub(crate) struct EventLog {
     commands: Journal,
     index: Arc<Index>,
     memory: Mutex<Memory>,
+    pub(crate) witness: Witness,
 }
 
 #[derive(Debug)]
@@ -111,11 +113,14 @@ impl EventLog {
         client: async_nats::Client,
         names: LogNames,
         condition: Condition,
+        witness: Witness,
     ) -> Result<(EventLog, [Writer; 2], Subscriber), Error> {
-        let (events, event_writer) = Journal::open(&client, &names.event_stream, condition.clone()).await?;
-        let (commands, command_writer) = Journal::open(&client, &names.command_stream, condition).await?;
+        let (events, event_writer) =
+            Journal::open(&client, &names.event_stream, condition.clone(), &witness).await?;
+        let (commands, command_writer) =
+            Journal::open(&client, &names.command_stream, condition, &witness).await?;
         let foreign = match &names.foreign_stream {
-            Some(name) => Some(journal::incarnation(&journal::stream(&client, name).await?)),
+            Some(name) => Some(journal::life(&witness, name)?),
             None => None,
         };
         let recovered = recovery::recover(&names, &events, &commands).await?;
@@ -139,6 +144,7 @@ impl EventLog {
             commands,
             index: Arc::new(recovered.index),
             memory: Mutex::new(memory),
+            witness,
         };
         Ok((log, [event_writer, command_writer], confirmed))
     }

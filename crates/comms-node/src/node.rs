@@ -40,6 +40,7 @@ use crate::options::{Bridge, Nats, Options};
 use crate::room::Room;
 use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
+use crate::witness::{Comparing, Names, Witness, record_loss};
 use crate::{Error, Socket, address, bridge, external, provision};
 
 /// A running node.
@@ -176,6 +177,14 @@ impl Node {
             layout: layout.clone(),
             tokens: bearers.admitted(),
         });
+        let comparing = Comparing {
+            folder,
+            client: &connections.domain,
+            layout: &layout,
+            names: Names::of([&current.get().domain, &domain]),
+            accept_loss: options.accept_loss,
+        };
+        let compared = comparing.run().await?;
         let administration = Arc::new(Administration {
             held,
             id: id.clone(),
@@ -192,7 +201,8 @@ impl Node {
         if !orphans.is_empty() {
             return Err(Error::Orphans { found: orphans });
         }
-        provision::apply(&jetstream, &layout).await?;
+        provision::apply(&jetstream, &layout, compared.known()).await?;
+        let witness = compared.settle().await?;
         let tokens = administration.bearers.lock().await.admitted();
         current.replace(InForce { domain: domain.clone(), layout, tokens });
         sources.keep(&administration.held)?;
@@ -208,13 +218,19 @@ impl Node {
         let room = Room::new(options.room, disks(folder, server.is_some()));
         let condition = Condition::new(room.clone());
         let (log, writers, confirmed) =
-            EventLog::open(connections.domain.clone(), names, condition.clone()).await?;
+            EventLog::open(connections.domain.clone(), names, condition.clone(), witness.clone()).await?;
         let back = Tasks::new();
         let stop = back.token();
         back.essential("watch over the disks", room.watch(stop).map(Ok::<(), Infallible>));
         for (name, writer) in ["event log", "command queue"].into_iter().zip(writers) {
             let stop = back.token();
             back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
+        }
+        let stop = back.token();
+        back.essential("witness", witness.clone().watch(stop).map(Ok::<(), Infallible>));
+        if let Some(loss) = witness.accepted()? {
+            record_loss(&log, id.name.as_str(), &loss).await?;
+            witness.recorded()?;
         }
         let doors = Arc::new(Doors {
             current: current.clone(),
@@ -251,8 +267,8 @@ impl Node {
         let serving = connections.reading().spawn(transport.serve(tokio::runtime::Handle::current(), stop));
         front.essential("doors", AbortOnDropHandle::new(serving));
         let stop = front.token();
-        let admin =
-            admin(&administration, &connections, condition.clone(), who(&domain, &id, &nats, server.clone()));
+        let who = who(&domain, &id, &nats, server.clone());
+        let admin = admin(&administration, &connections, condition.clone(), who, witness.clone());
         let local = administration.held.listen()?;
         front.essential(
             "gateway",
@@ -287,7 +303,7 @@ impl Node {
             is_managed: server.is_some(),
             http,
             folder: folder.root().to_owned(),
-            warnings: warnings(&domain, facts.as_ref(), &change),
+            warnings: warnings(&domain, facts.as_ref(), &change, &witness),
             domain: Arc::new(domain),
         };
         let grace = options.grace;
@@ -461,6 +477,7 @@ fn admin(
     connections: &Connections,
     condition: Condition,
     who: Task<()>,
+    witness: Witness,
 ) -> Admin {
     let (planning, applying, counting) =
         (administration.clone(), administration.clone(), administration.clone());
@@ -478,7 +495,11 @@ fn admin(
         }),
         health: Box::new(move |()| {
             let down = || (!connections.are_up()).then(|| "the connection to nats-server is down".to_owned());
-            let health = match condition.ill().or_else(down) {
+            let lost = witness.trouble().map(|reason| {
+                format!("acknowledged messages are lost; start the node again to hear which: {reason}")
+            });
+            let health = match lost.or_else(|| witness.hindrance()).or_else(|| condition.ill()).or_else(down)
+            {
                 Some(why) => Err(Refusal::new(RefusalKind::Unavailable, why)),
                 None => {
                     let counts = counting.doors.get().map(|doors| &doors.counts);
@@ -499,9 +520,10 @@ fn admin(
 }
 
 /// What this setup cannot promise. Of a server that exists the probe says more.
-fn warnings(domain: &Domain, facts: Option<&Facts>, change: &Changes) -> Vec<String> {
+fn warnings(domain: &Domain, facts: Option<&Facts>, change: &Changes, witness: &Witness) -> Vec<String> {
     let mut warnings: Vec<String> =
         change.warnings().into_iter().map(|warning| format!("rights   {warning}")).collect();
+    warnings.extend(witness.told().iter().map(|told| format!("ledger   {told}")));
     if domain.content.copies > 1 {
         warnings.push(format!(
             "copies   {} wanted, 1 possible: this is one machine. Nothing survives the loss of its disk.",

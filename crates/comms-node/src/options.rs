@@ -36,6 +36,8 @@ pub struct Options {
     pub room: RoomLimits,
     /// What nats-server is started by.
     pub guard: Guard,
+    /// Whether to go on without what was acknowledged and is lost.
+    pub accept_loss: bool,
     /// How long stopping may take.
     pub grace: Duration,
     /// What a probe of a server that exists found last; a start waits until that is good enough.
@@ -92,6 +94,7 @@ impl Options {
             bridge: Bridge::None,
             room: RoomLimits::default(),
             guard,
+            accept_loss: false,
             grace: GRACE,
             findings: watch::Sender::new(None),
         }

@@ -47,11 +47,18 @@ enum Done {
     Unchanged,
 }
 
-/// Applies `layout` through a context of the node's user in DOMAIN.
+/// Applies `layout` through a context of the node's user in DOMAIN. Of the streams named in `known` none is made: one that is
+/// missing is lost.
 ///
 /// Not atomic: what was done before an error stays, and the next call goes on from there.
-pub async fn apply(jetstream: &jetstream::Context, layout: &Layout) -> Result<Report, Error> {
-    let streams = each(&layout.streams, |wanted| streams::apply(jetstream, wanted)).await?;
+pub async fn apply(
+    jetstream: &jetstream::Context,
+    layout: &Layout,
+    known: &[String],
+) -> Result<Report, Error> {
+    let streams =
+        each(&layout.streams, |wanted| streams::apply(jetstream, wanted, known.contains(&wanted.name)))
+            .await?;
     let mut report = Report::default();
     for (stream, done) in &streams {
         report.note(stream.clone(), *done);
@@ -143,7 +150,7 @@ mod tests {
         let fixture = Fixture::new();
         let server = fixture.serve().await;
         let jetstream = context(&fixture, &server.url()).await;
-        let report = apply(&jetstream, fixture.layout()).await.unwrap();
+        let report = apply(&jetstream, fixture.layout(), &[]).await.unwrap();
         assert_eq!(report.created.len(), fixture.layout().streams.len() + fixture.layout().consumers.len());
 
         let events = jetstream.get_stream(&fixture.layout().streams[0].name).await.unwrap();
@@ -151,7 +158,7 @@ mod tests {
             jetstream::consumer::pull::Config { name: Some("a-watcher".into()), ..Default::default() };
         events.create_consumer(watcher).await.unwrap();
 
-        let again = apply(&jetstream, fixture.layout()).await.unwrap();
+        let again = apply(&jetstream, fixture.layout(), &[]).await.unwrap();
         assert!(again.is_unchanged(), "{again:?}");
         assert_eq!(again.unchanged, report.created);
         events.consumer_info("a-watcher").await.unwrap();
@@ -162,7 +169,7 @@ mod tests {
         let fixture = Fixture::new();
         let server = fixture.serve().await;
         let jetstream = context(&fixture, &server.url()).await;
-        apply(&jetstream, fixture.layout()).await.unwrap();
+        apply(&jetstream, fixture.layout(), &[]).await.unwrap();
         let name = &fixture.layout().streams[0].name;
         let mut config = jetstream.get_stream(name).await.unwrap().cached_info().config.clone();
         config.max_messages = 10;
@@ -170,7 +177,7 @@ mod tests {
         config.description = Some("of the operator".into());
         jetstream.update_stream(config).await.unwrap();
 
-        let report = apply(&jetstream, fixture.layout()).await.unwrap();
+        let report = apply(&jetstream, fixture.layout(), &[]).await.unwrap();
         assert_eq!(report.updated, std::slice::from_ref(name));
         let mended = jetstream.get_stream(name).await.unwrap().cached_info().config.clone();
         assert_eq!(mended.max_messages, -1);
@@ -191,7 +198,7 @@ mod tests {
             ..Default::default()
         };
         jetstream.create_stream(other).await.unwrap();
-        match apply(&jetstream, fixture.layout()).await {
+        match apply(&jetstream, fixture.layout(), &[]).await {
             Err(Error::Unchangeable { what, difference }) => {
                 assert!(what.contains(&name) && difference.contains("memory"), "{what}: {difference}");
             }
@@ -214,11 +221,11 @@ mod tests {
         };
         let (add, mv) = ("\"documents.AddDocument\"", "\"documents.Move\"");
         let one = fixture.layout_of(&toml(add, mv));
-        apply(&jetstream, &one).await.unwrap();
+        apply(&jetstream, &one, &[]).await.unwrap();
         store(&jetstream, "library.command.documents.Move.desk").await;
 
         let swapped = fixture.layout_of(&toml(mv, add));
-        let report = apply(&jetstream, &swapped).await.unwrap();
+        let report = apply(&jetstream, &swapped, &[]).await.unwrap();
         assert_eq!(report.updated.len(), 2, "{report:?}");
         let found = filters(&jetstream, &swapped).await;
         assert!(
@@ -227,7 +234,7 @@ mod tests {
         );
 
         let gathered = fixture.layout_of(&toml(&format!("{mv}, {add}"), ""));
-        let report = apply(&jetstream, &gathered).await.unwrap();
+        let report = apply(&jetstream, &gathered, &[]).await.unwrap();
         assert_eq!((report.updated.len(), report.removed.len()), (1, 1), "{report:?}");
         let commands = gathered.streams.iter().find(|stream| stream.name.starts_with("COMMAND")).unwrap();
         assert_eq!(jetstream.get_stream(&commands.name).await.unwrap().cached_info().state.messages, 1);
@@ -273,7 +280,7 @@ mod tests {
             .replace("handles = [\"documents.AddDocument\", \"documents.Ping\"]", &archive)
         };
         let before = fixture.layout_of(&definition("", "handles = [\"documents.Move\"]"));
-        apply(&jetstream, &before).await.unwrap();
+        apply(&jetstream, &before, &[]).await.unwrap();
         store(&jetstream, "library.command.documents.Move.desk").await;
         store(&jetstream, "library.command.documents.AddDocument.desk").await;
         // The place of the consumer is now behind the command that waits for another service.
@@ -284,12 +291,12 @@ mod tests {
         acknowledge(&jetstream, add).await;
 
         let after = fixture.layout_of(&definition(", \"documents.Move\"", ""));
-        let report = apply(&jetstream, &after).await.unwrap();
+        let report = apply(&jetstream, &after, &[]).await.unwrap();
         assert_eq!((report.updated.len(), report.removed.len()), (1, 1), "{report:?}");
         let moved = next(&mut delivered).await;
         assert_eq!(moved.subject.as_str(), "library.command.documents.Move.desk");
         acknowledge(&jetstream, moved).await;
-        assert!(apply(&jetstream, &after).await.unwrap().is_unchanged());
+        assert!(apply(&jetstream, &after, &[]).await.unwrap().is_unchanged());
     }
 
     /// What a service heard before is not told to it again because it observes one more type.
@@ -306,7 +313,7 @@ mod tests {
         let (added, moved) =
             ("library.event.documents.x.DocumentAdded", "library.event.documents.x.DocumentMoved");
         let narrow = fixture.layout_of(&definition(""));
-        apply(&jetstream, &narrow).await.unwrap();
+        apply(&jetstream, &narrow, &[]).await.unwrap();
         let indexer = Purpose::Event("indexer".parse().unwrap());
         let mut delivered = deliveries(&jetstream, &narrow, &indexer).await;
         store(&jetstream, moved).await;
@@ -315,7 +322,9 @@ mod tests {
         assert_eq!(heard.subject.as_str(), added);
         acknowledge(&jetstream, heard).await;
 
-        apply(&jetstream, &fixture.layout_of(&definition("\"documents.DocumentMoved\", "))).await.unwrap();
+        apply(&jetstream, &fixture.layout_of(&definition("\"documents.DocumentMoved\", ")), &[])
+            .await
+            .unwrap();
         store(&jetstream, moved).await;
         let heard = next(&mut delivered).await;
         assert_eq!(heard.subject.as_str(), moved);
@@ -330,11 +339,11 @@ mod tests {
         let connections = Connections::open(&[server.url()], &fixture.keys()).await.unwrap();
         assert!(connections.sys.is_some() && connections.are_up());
         let jetstream = jetstream::new(connections.domain.clone());
-        apply(&jetstream, fixture.layout()).await.unwrap();
+        apply(&jetstream, fixture.layout(), &[]).await.unwrap();
         drop(server);
         let server = fixture.serve().await;
         let jetstream = context(&fixture, &server.url()).await;
-        assert!(apply(&jetstream, fixture.layout()).await.unwrap().is_unchanged());
+        assert!(apply(&jetstream, fixture.layout(), &[]).await.unwrap().is_unchanged());
         assert!(fixture.layout().user(Account::Domain, "node").is_some());
     }
 }

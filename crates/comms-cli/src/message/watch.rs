@@ -1,7 +1,7 @@
 //! `comms watch`: events of some types as they happen, or from a place in the log on.
 
 use comms::{Connection, Position, Recorded, Timestamp, TypeName, WatchFrom, Watched};
-use comms_domain::Domain;
+use comms_domain::{Domain, LOSS_ACCEPTED};
 use comms_msg::limits::WATCH_TYPES_MAX;
 use comms_msg::{Body, Kind};
 
@@ -153,7 +153,10 @@ fn types(patterns: &[String], domain: Option<&Domain>, global: &Global) -> Resul
     for pattern in patterns {
         if !pattern.contains('*') {
             let name: Option<TypeName> = pattern.parse().ok();
-            let known = |name: &TypeName| domain.is_none_or(|domain| domain.events.contains_key(name));
+            let known = |name: &TypeName| {
+                let is_own = name.as_str() == LOSS_ACCEPTED;
+                is_own || domain.is_none_or(|domain| domain.events.contains_key(name))
+            };
             match (name.filter(known), domain) {
                 (Some(name), _) => found.push(name),
                 (None, Some(domain)) => return Err(unknown(domain, Kind::Event, pattern)),

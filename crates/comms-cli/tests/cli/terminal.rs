@@ -138,13 +138,20 @@ fn a_watch_says_that_it_caught_up_and_that_the_node_is_away() {
 
 #[test]
 fn a_hang_up_and_a_reader_that_goes_away_end_the_node_in_order() {
-    let mut running = up();
-    running.node.signal("HUP");
-    let (code, lines) = running.node.end();
+    let (_place, folder) = crate::new::library();
+    // Whoever runs the tests may have them ignore a hang-up, and that is inherited.
+    let mut heeding = Command::new("python3");
+    let heed = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])";
+    heeding.args(["-c", heed, env!("CARGO_BIN_EXE_comms"), "up", "--json"]).current_dir(&folder);
+    heeding.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]).stdin(Stdio::null());
+    let mut node = Process::start(heeding);
+    node.line_with("ready");
+    node.signal("HUP");
+    let (code, lines) = node.end();
     assert!(code == Some(0) && lines[0].contains("stopped"), "{code:?} {lines:?}");
-    assert!(!running.folder.join(".comms/node.json").exists());
+    assert!(!folder.join(".comms/node.json").exists());
 
-    let mut up = command(&running.folder, &["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let mut up = command(&folder, &["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     let mut node = up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Whether this is before or after it is ready, the reader is gone.
     drop(node.stdout.take());
@@ -152,7 +159,7 @@ fn a_hang_up_and_a_reader_that_goes_away_end_the_node_in_order() {
     node.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!(node.wait().unwrap().code(), Some(1), "{err}");
     assert!(err.contains("error: standard output was closed; the node has stopped in order"), "{err}");
-    assert!(!running.folder.join(".comms/node.json").exists());
+    assert!(!folder.join(".comms/node.json").exists());
 }
 
 #[test]

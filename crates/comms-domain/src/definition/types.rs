@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::reader::{Entry, Keys, Reader, entries};
 use super::schemas::Compiled;
-use crate::domain::{CommandSpec, EventSpec, QuerySpec};
+use crate::domain::{CommandSpec, EventSpec, OWN_CONTEXT, QuerySpec};
 use crate::limits::{COMMAND_DEADLINE_DEFAULT, QUERY_DEADLINE_DEFAULT, TYPES_MAX};
 use crate::nearest;
 use crate::schema::echo;
@@ -104,6 +104,15 @@ impl Types {
                 format!("{name} is both {} and {}", other.kind.with_article(), kind.with_article()),
                 "one name is one thing: call one of them differently",
             );
+            return;
+        }
+        if name.context() == OWN_CONTEXT {
+            reader.problem(
+                at,
+                format!("{name} is in the context {OWN_CONTEXT}, which is the runtime's own"),
+                "call the context differently",
+            );
+            self.broken.insert(name.to_string());
             return;
         }
         if self.known.len() >= TYPES_MAX {

@@ -364,7 +364,7 @@ mod tests {
         }
 
         async fn apply(&self) {
-            crate::provision::apply(&self.jetstream, &self.layout).await.unwrap();
+            crate::provision::apply(&self.jetstream, &self.layout, &[]).await.unwrap();
         }
 
         /// The payloads in the stream, in order.
@@ -461,6 +461,6 @@ mod tests {
         assert_eq!(foreign.place(&"leafa".parse().unwrap(), Feed::Own), known);
         store(&foreign, 3..=6).await;
         assert_eq!(hub.stored().await, numbers(1..=6));
-        assert!(crate::provision::apply(&hub.jetstream, &hub.layout).await.unwrap().is_unchanged());
+        assert!(crate::provision::apply(&hub.jetstream, &hub.layout, &[]).await.unwrap().is_unchanged());
     }
 }

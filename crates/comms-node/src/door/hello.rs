@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use comms_domain::{Domain, Purpose, Service};
+use comms_domain::{Domain, LOSS_ACCEPTED, Purpose, Service};
 use comms_msg::door::{Arrival, CommandInfo, Hello, Listening, QueryInfo, Refusal, RefusalKind};
 use comms_msg::{ServiceName, TypeName};
 
@@ -32,6 +32,11 @@ impl Doors {
             .filter(|(name, _)| service.asks.contains(*name) || service.answers.contains(*name))
             .map(|(name, spec)| QueryInfo { type_name: name.clone(), deadline_ms: millis(spec.deadline) })
             .collect();
+        let mut observes = list(&service.observes);
+        let own: TypeName = LOSS_ACCEPTED.parse().expect("a context, a dot and a type are a name");
+        if service.may_observe(&own) {
+            observes.push(own);
+        }
         Ok(Hello {
             domain: domain.name.clone(),
             version: domain.version,
@@ -45,7 +50,7 @@ impl Doors {
             asks: list(&service.asks),
             answers: list(&service.answers),
             emits: list(&service.emits),
-            observes: list(&service.observes),
+            observes,
             queries,
         })
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
-use comms_domain::Domain;
-use comms_msg::ServiceName;
+use comms_domain::{Domain, LOSS_ACCEPTED};
 use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
+use comms_msg::{ServiceName, TypeName};
 
 use super::Doors;
 use super::watches::Watches;
@@ -21,6 +21,25 @@ const INACTIVE_MAX: Duration = Duration::from_secs(30);
 /// A watcher that hears nothing for a multiple of this knows that something is wrong.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 impl Doors {
+    /// Refuses types that are no events of the domain, or that the sender does not observe.
+    pub(super) fn may_observe_all(
+        &self,
+        domain: &Domain,
+        sender: &ServiceName,
+        types: &[TypeName],
+    ) -> Result<(), Refusal> {
+        if types.is_empty() {
+            return Err(Refusal::new(RefusalKind::Invalid, "/types  empty; name the events to watch"));
+        }
+        for type_name in types {
+            if !domain.events.contains_key(type_name) && type_name.as_str() != LOSS_ACCEPTED {
+                return Err(self.unknown(domain, comms_msg::Kind::Event, type_name));
+            }
+            self.allowed(domain, sender, type_name, "observe", |service| service.may_observe(type_name))?;
+        }
+        Ok(())
+    }
+
     /// Opens the watch. Events that were stored before the answer and match come too, from the asked position on.
     pub(super) async fn watch(
         &self,
@@ -28,17 +47,7 @@ impl Doors {
         sender: &ServiceName,
         ask: WatchAsk,
     ) -> Result<Watching, Refusal> {
-        if ask.types.is_empty() {
-            return Err(Refusal::new(RefusalKind::Invalid, "/types  empty; name the events to watch"));
-        }
-        for type_name in &ask.types {
-            if !domain.events.contains_key(type_name) {
-                return Err(self.unknown(domain, comms_msg::Kind::Event, type_name));
-            }
-            self.allowed(domain, sender, type_name, "observe", |service| {
-                service.observes.contains(type_name)
-            })?;
-        }
+        self.may_observe_all(domain, sender, &ask.types)?;
         let entity = ask.entity.as_ref().map_or("*", |entity| entity.as_str());
         let filter_subjects = ask
             .types

@@ -28,6 +28,7 @@ use super::presence::Presence;
 use super::schedule::{BATCH_MESSAGES_MAX, Dispatch, Schedule, Ticket, Waiting};
 use crate::condition::Condition;
 use crate::room::Room;
+use crate::witness::{Pen, Witness};
 
 /// Commits that may wait for the stream. Past it the doors answer *busy*.
 pub(crate) const COMMITS_WAITING_MAX: usize = 16_384;
@@ -54,6 +55,7 @@ pub(crate) struct Appender {
 pub(crate) struct Writer {
     commits: mpsc::Receiver<(Commit, Answer)>,
     stream: Stream,
+    pen: Pen,
 }
 
 /// A stream as the writer sees it.
@@ -99,6 +101,7 @@ impl Appender {
         client: async_nats::Client,
         name: &str,
         condition: Condition,
+        witness: &Witness,
     ) -> Result<(Appender, Writer), crate::Error> {
         let jetstream = jetstream::context::ContextBuilder::new()
             .ack_timeout(ACK_WAIT)
@@ -113,7 +116,8 @@ impl Appender {
         let room = condition.room().clone();
         let silence = Silence::new(condition);
         let stream = Stream { name: name.to_owned(), jetstream, handle, silence, room: room.clone() };
-        Ok((Appender { commits: sender, client, room }, Writer { commits: receiver, stream }))
+        let pen = witness.pen(name).ok_or_else(|| crate::Error::StreamGone { name: name.to_owned() })?;
+        Ok((Appender { commits: sender, client, room }, Writer { commits: receiver, stream, pen }))
     }
 
     /// Stores `commit`. Returns when it is on disk, is known not to be, or cannot be known in time.
@@ -188,7 +192,7 @@ impl Writer {
                 Some(ended) = in_flight.next(), if !in_flight.is_empty() => match ended {
                     Ended::Known(dispatch, results) => {
                         schedule.done(&dispatch);
-                        for (open, result) in results {
+                        for (open, result) in witnessed(&self.pen, results) {
                             // A caller that gave up waiting is answered by its own deadline.
                             let _ = open.answer.send(result);
                         }
@@ -224,6 +228,22 @@ impl Writer {
             }
         }
     }
+}
+
+/// The results, once the witness has what is stored. Where it knows another message in that place, nobody is told that
+/// his is safe.
+fn witnessed(
+    pen: &Pen,
+    mut results: Vec<(Open, Result<Stored, AppendError>)>,
+) -> Vec<(Open, Result<Stored, AppendError>)> {
+    let stored = results.iter().filter_map(|(open, result)| Some((&open.commit, result.as_ref().ok()?)));
+    if let Err(reason) = pen.witness(stored) {
+        for (_, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
+            let reason = reason.to_string();
+            *result = Err(AppendError::Unavailable { reason, may_have_happened: true });
+        }
+    }
+    results
 }
 
 impl Stream {

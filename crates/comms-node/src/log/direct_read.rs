@@ -4,8 +4,12 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures::StreamExt;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 /// Messages in one answer; the server's limit for a batched direct get is 1,024.
 const BATCH: usize = 1_000;
 /// Bytes of one answer. The server would fill it to what may wait for one connection at all, and then cut that.
@@ -21,6 +25,21 @@ pub(crate) struct Found<'a> {
     /// What the stream recognises a repeat by.
     pub(crate) key: Option<&'a str>,
     pub(crate) payload: &'a Bytes,
+    headers: &'a HeaderMap,
+}
+
+impl Found<'_> {
+    /// When it was stored, in milliseconds since the epoch; 0 where the server does not tell.
+    pub(crate) fn time_ms(&self) -> u64 {
+        let text = self.headers.get("Nats-Time-Stamp").map(async_nats::HeaderValue::as_str);
+        let time = text.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        time.map_or(0, |time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
+    }
+
+    /// After how many seconds the server drops it; none where it stays.
+    pub(crate) fn ttl_s(&self) -> Option<u64> {
+        self.headers.get("Nats-TTL")?.as_str().strip_suffix('s')?.parse().ok()
+    }
 }
 
 /// Calls `each` with every message under `subject` (which may hold wildcards) that stands in `stream` now, from sequence
@@ -52,16 +71,14 @@ pub(crate) async fn read(
                 .ok_or("the connection closed")?;
             match message.status.map(|status| status.as_u16()) {
                 None => {
-                    let header = |name: &str| {
-                        let headers = message.headers.as_ref()?;
-                        headers.get(name).map(async_nats::HeaderValue::as_str)
-                    };
+                    let headers = message.headers.as_ref().ok_or("an answer without headers")?;
+                    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
                     let sequence = header("Nats-Sequence")
                         .and_then(|value| value.parse::<u64>().ok())
                         .ok_or("an answer without its sequence")?;
                     let subject = header("Nats-Subject").ok_or("an answer without its subject")?;
                     let key = header("Nats-Msg-Id");
-                    if each(Found { sequence, subject, key, payload: &message.payload }).is_break() {
+                    if each(Found { sequence, subject, key, payload: &message.payload, headers }).is_break() {
                         return Ok(());
                     }
                     last = Some(sequence);

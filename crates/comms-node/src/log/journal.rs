@@ -16,6 +16,7 @@ use super::commit::{AppendError, Commit, Stored};
 use super::direct_read::{self, Found};
 use crate::Error;
 use crate::condition::Condition;
+use crate::witness::Witness;
 
 /// See the header.
 #[derive(Debug)]
@@ -33,10 +34,11 @@ impl Journal {
         client: &async_nats::Client,
         name: &str,
         condition: Condition,
+        witness: &Witness,
     ) -> Result<(Journal, Writer), Error> {
         let stream = stream(client, name).await?;
-        let (appender, writer) = Appender::open(client.clone(), name, condition).await?;
-        let incarnation = incarnation(&stream);
+        let (appender, writer) = Appender::open(client.clone(), name, condition, witness).await?;
+        let incarnation = life(witness, name)?;
         let (client, name) = (client.clone(), name.to_owned());
         Ok((Journal { client, name, incarnation, stream, appender }, writer))
     }
@@ -126,14 +128,12 @@ pub(crate) async fn stream(client: &async_nats::Client, name: &str) -> Result<St
         .map_err(|e| Error::Stream { name: name.to_owned(), source: Box::new(e) })
 }
 
-/// Names this life of the stream.
-pub(crate) fn incarnation(stream: &Stream) -> String {
-    let info = stream.cached_info();
-    let created = info.created.unix_timestamp_nanos();
-    let digest =
-        ring::digest::digest(&ring::digest::SHA256, format!("{}@{created}", info.config.name).as_bytes());
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    digest.as_ref()[..8].iter().map(|byte| char::from(LETTERS[usize::from(byte & 31)])).collect()
+/// The name of the present life of a stream, as the witness has it.
+pub(crate) fn life(witness: &Witness, stream: &str) -> Result<String, Error> {
+    witness
+        .incarnation(stream)
+        .map(str::to_owned)
+        .ok_or_else(|| Error::StreamGone { name: stream.to_owned() })
 }
 
 fn silent(error: impl std::fmt::Display) -> AppendError {

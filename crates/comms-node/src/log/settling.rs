@@ -29,6 +29,7 @@ impl EventLog {
     pub(crate) async fn settle(&self, delivery: &str, sequence: u64) {
         let unsettled = Unsettled { delivery: delivery.to_owned(), said: Instant::now() };
         self.lock().unsettled.insert(sequence, unsettled);
+        self.witness.settled(self.commands.name(), sequence);
         self.acknowledge(delivery, sequence).await;
     }
 

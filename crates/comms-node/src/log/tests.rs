@@ -21,6 +21,7 @@ use crate::fixture::{Fixture, wait_until};
 use crate::room::Room;
 use crate::server::Managed;
 use crate::tasks::Tasks;
+use crate::witness::{Comparing, Names};
 
 /// The shortest window of duplicates that the server takes: a repeat after it is what this is about.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -33,7 +34,7 @@ struct Running {
     folder: tempfile::TempDir,
     _tasks: Tasks,
     _server: Managed,
-    _fixture: Fixture,
+    fixture: Fixture,
 }
 
 impl Running {
@@ -42,7 +43,7 @@ impl Running {
         let server = fixture.serve().await;
         let connections = Connections::open(&[server.url()], &fixture.keys()).await.unwrap();
         let jetstream = jetstream::new(connections.domain.clone());
-        crate::provision::apply(&jetstream, fixture.layout()).await.unwrap();
+        crate::provision::apply(&jetstream, fixture.layout(), &[]).await.unwrap();
         let name = |kind: &str| {
             let streams = &fixture.layout().streams;
             streams.iter().find(|stream| stream.name.starts_with(kind)).unwrap().name.clone()
@@ -53,8 +54,8 @@ impl Running {
             jetstream.update_stream(Config { duplicate_window: WINDOW, ..config }).await.unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
-        let (log, tasks) = open(&connections.domain, &names, folder.path()).await;
-        Running { log, jetstream, names, folder, _tasks: tasks, _server: server, _fixture: fixture }
+        let (log, tasks) = open(&connections.domain, &names, folder.path(), &fixture).await;
+        Running { log, jetstream, names, folder, _tasks: tasks, _server: server, fixture }
     }
 
     /// Messages in the stream of events, or of commands.
@@ -73,6 +74,7 @@ async fn open(
     client: &async_nats::Client,
     [events, commands]: &[String; 2],
     folder: &std::path::Path,
+    fixture: &Fixture,
 ) -> (std::sync::Arc<EventLog>, Tasks) {
     let names = LogNames {
         domain: "library".into(),
@@ -82,8 +84,11 @@ async fn open(
         index: folder.join("index.redb"),
         waiting: (1_000, 2),
     };
+    let (folder, layout) = (fixture.folder(), fixture.layout());
+    let comparing = Comparing { folder, client, layout, names: Names::default(), accept_loss: false };
+    let witness = comparing.run().await.unwrap().settle().await.unwrap();
     let (log, writers, confirmed) =
-        EventLog::open(client.clone(), names, Condition::new(Room::endless())).await.unwrap();
+        EventLog::open(client.clone(), names, Condition::new(Room::endless()), witness).await.unwrap();
     let log = std::sync::Arc::new(log);
     let tasks = Tasks::new();
     for writer in writers {
@@ -159,14 +164,14 @@ impl Running {
         let former = std::mem::take(&mut self._tasks);
         former.stop(Duration::from_secs(10)).await;
         drop(self.log);
-        let (log, tasks) = open(&client, &self.names, self.folder.path()).await;
+        let (log, tasks) = open(&client, &self.names, self.folder.path(), &self.fixture).await;
         Running { log, _tasks: tasks, ..self }
     }
 
     /// A delivery of the command that stands at `sequence`.
     async fn delivered(&self, sequence: u64) -> Delivered {
         let queue = self.jetstream.get_stream(&self.names[1]).await.unwrap();
-        for consumer in self._fixture.layout().consumers.iter().filter(|c| c.stream == self.names[1]) {
+        for consumer in self.fixture.layout().consumers.iter().filter(|c| c.stream == self.names[1]) {
             let _ = queue.delete_consumer(&consumer.name).await;
         }
         let config = jetstream::consumer::pull::Config {

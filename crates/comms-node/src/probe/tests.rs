@@ -69,7 +69,7 @@ async fn a_stored_subject_that_crosses_is_found_and_nothing_is_stored() {
     let server = Managed::start(spec, &fixture.keys()).await.unwrap();
     let connections = Connections::open(&[server.url()], &fixture.keys()).await.unwrap();
     let jetstream = async_nats::jetstream::new(connections.domain);
-    crate::provision::apply(&jetstream, fixture.layout()).await.unwrap();
+    crate::provision::apply(&jetstream, fixture.layout(), &[]).await.unwrap();
     let findings = probe(&fixture, &server).await;
     assert!(failures(&findings).iter().any(|what| what.contains("crosses from SERVICES")), "{findings}");
     for stream in &fixture.layout().streams {

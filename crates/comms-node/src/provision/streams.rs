@@ -14,7 +14,11 @@ use crate::Error;
 /// How JetStream writes "no limit".
 const NO_LIMIT: i64 = -1;
 
-pub(super) async fn apply(jetstream: &jetstream::Context, wanted: &Stream) -> Result<(String, Done), Error> {
+pub(super) async fn apply(
+    jetstream: &jetstream::Context,
+    wanted: &Stream,
+    is_known: bool,
+) -> Result<(String, Done), Error> {
     let name = &wanted.name;
     let existing = match jetstream.get_stream(name).await {
         Ok(stream) => Some(stream.cached_info().config.clone()),
@@ -22,6 +26,9 @@ pub(super) async fn apply(jetstream: &jetstream::Context, wanted: &Stream) -> Re
         Err(error) => return Err(failed(format!("look at the stream {name}"), error)),
     };
     let Some(existing) = existing else {
+        if is_known {
+            return Err(Error::StreamGone { name: name.clone() });
+        }
         let config = shaped(Config { name: name.clone(), num_replicas: 1, ..Config::default() }, wanted);
         let created = jetstream.create_stream(config).await;
         created.map_err(|error| failed(format!("create the stream {name}"), error))?;

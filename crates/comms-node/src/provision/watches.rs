@@ -39,7 +39,7 @@ fn may_watch(domain: &Domain, watcher: &str, config: &Config) -> bool {
     let Some(service) = service else { return false };
     consumers::subjects(config)
         .iter()
-        .all(|subject| type_of(subject).is_some_and(|type_name| service.observes.contains(&type_name)))
+        .all(|subject| type_of(subject).is_some_and(|type_name| service.may_observe(&type_name)))
 }
 
 /// The type in `{domain}.event.{context}.{entity}.{Type}`.
@@ -63,7 +63,7 @@ mod tests {
         let server = fixture.serve().await;
         let connections = Connections::open(&[server.url()], &fixture.keys()).await.unwrap();
         let jetstream = jetstream::new(connections.domain);
-        crate::provision::apply(&jetstream, fixture.layout()).await.unwrap();
+        crate::provision::apply(&jetstream, fixture.layout(), &[]).await.unwrap();
         let stream = fixture.layout().streams.iter().find(|s| s.name.starts_with("EVENT")).unwrap();
         let handle = jetstream.get_stream(&stream.name).await.unwrap();
         for watcher in ["indexer", "archive"] {
