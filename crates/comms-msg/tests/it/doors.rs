@@ -196,7 +196,7 @@ fn watching() {
     );
     shape(
         &Watching { subject: "s".into(), log: "k3f9x2aa".into(), consumer: "c".into(), waiting: Some(3) },
-        json!({"subject": "s", "log": "k3f9x2aa", "consumer": "c"}),
+        json!({"subject": "s", "log": "k3f9x2aa", "consumer": "c", "waiting": 3}),
     );
     for (from, expected) in [
         (WatchFrom::Start, json!("start")),
