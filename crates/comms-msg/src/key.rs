@@ -41,6 +41,13 @@ impl MsgKey {
         MsgKey(key)
     }
 
+    /// The id of the message.
+    pub fn id(&self) -> MsgId {
+        let mut id = [0; 16];
+        id.copy_from_slice(&self.0[..16]);
+        MsgId::from_uuid(uuid::Uuid::from_bytes(id))
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

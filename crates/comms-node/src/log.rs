@@ -231,6 +231,11 @@ impl EventLog {
         Ok(self.read_command(sequence).await?.as_ref().and_then(PendingCommand::of))
     }
 
+    /// The command that stood at `sequence` of the command stream and left it a short while ago.
+    pub(crate) fn gone_from(&self, sequence: u64) -> Option<MsgKey> {
+        self.lock().commands.gone_from(sequence)
+    }
+
     /// Counts a try of the command at `sequence` that failed.
     pub(crate) fn try_failed(&self, sequence: u64) {
         self.lock().commands.failed(sequence);

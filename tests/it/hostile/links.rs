@@ -90,10 +90,13 @@ async fn a_cid_that_is_none_or_names_no_block_is_refused() {
     }
     let cut = [&b"\xa1\x67content\xa1\x64body\xa1\x65about"[..], CUT].concat();
     assert_eq!(evil.refused(DOOR, cut).await.kind, Malformed);
-    // The content in place of its hash; other hash functions; version 0. None can be here.
+    // The content in place of its hash is everybody's, unless it is the node of a file, whose parts it would open.
+    for text in ["bafkqaaa", "bafkqabtimvwgy3yk"] {
+        let answer = evil.ask(DOOR, note(json!({ "about": { "/": text } })).to_string()).await;
+        assert!(matches!(answer, Answer::Ok(_)), "{text}: {answer:?}");
+    }
+    // The node of a file in place of its hash; other hash functions; version 0. None can be here.
     for text in [
-        "bafkqaaa",
-        "bafkqabtimvwgy3yk",
         "bafyqaaa",
         "bafkr4iae4c5tt4yldi76xcpvg3etxykqkvec352im5fqbutolj2xo5yc5e",
         "bafkrgqaohz2sgsv4nd2dpcugwp2lgkqzrorqdbc3btlokaig5b2divyazrtghkdmd2qslxc6sk7bpsmptihylsu5l5mv3mqbf56mgvyzixasg",

@@ -83,7 +83,15 @@ impl Doors {
         let waiting = self.log.command_at(sequence).await.map_err(|e| self.refusal(e))?;
         let is_meant =
             |waiting: &PendingCommand| waiting.id == commit.command && waiting.type_name == *type_name;
+        let is_gone = waiting.is_none();
         let Some(command) = waiting.filter(is_meant) else {
+            // An answer that is given again, since the first one got lost.
+            if is_gone
+                && let Some(key) = self.log.gone_from(sequence).filter(|key| key.id() == commit.command)
+                && let Some(ending) = self.log.ending(&key).map_err(|e| self.refusal(e))?
+            {
+                return Ok(Err(self.already(&ending).await?));
+            }
             return Err(Refusal::new(
                 RefusalKind::NotFound,
                 format!("no command {} waits at that delivery", commit.command),

@@ -1,7 +1,7 @@
 //! Storing events: once each, whole, and what comes again is answered from the log.
 
 use bytes::Bytes;
-use comms_msg::{DomainContent, EntityId, Filled, Kind, Msg, MsgKey, TypeName};
+use comms_msg::{DomainContent, EntityId, Filled, Kind, Msg, MsgKey, Timestamp, TypeName};
 
 use super::EventLog;
 use super::arrivals::Turned;
@@ -215,6 +215,13 @@ pub(super) fn entries_of(msg: &Msg, sequence: u64, tries: u32, entries: &mut Vec
     }
 }
 
+/// A handler that runs again says the same at another time: of what was caused the first time stays.
+pub(super) fn adopt_time_of_caused(given: &mut Msg, time: Timestamp) {
+    if given.metadata.causation.is_some() {
+        given.metadata.time = time;
+    }
+}
+
 /// Whether `event` is what stands there, what the door filled in apart.
 fn is_same(event: &NewEvent, there: &Msg) -> bool {
     // A handler that ran twice may have said other words the second time; the first stay.
@@ -223,5 +230,6 @@ fn is_same(event: &NewEvent, there: &Msg) -> bool {
     }
     let mut given = event.msg.clone();
     event.filled.adopt(&mut given, there);
+    adopt_time_of_caused(&mut given, there.metadata.time);
     given.cid() == there.cid()
 }

@@ -6,7 +6,7 @@
 //! known. What is not here may have ended before: that is for the index to say, which is asked after
 //! [`Commands::arrive`] has kept others out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use comms_content::Cid;
 use comms_msg::{
@@ -16,6 +16,9 @@ use comms_msg::{
 use super::arrivals::{Arrivals, Turned};
 use super::ending::Was;
 use crate::share::{Ledger, Limit, OverShare};
+
+/// Commands remembered after they left the queue: an answer that got lost is given again within seconds.
+const GONE_MAX: usize = 65_536;
 
 /// One command that waits for its handler's answer: what must be known to judge that answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +132,9 @@ pub(crate) struct Commands {
     /// Who has how many that stand here or arrive.
     shares: Ledger,
     arrivals: Arrivals,
+    /// Those that left the queue last, by where they stood: who answers again for one is told how it ended.
+    gone: HashMap<u64, MsgKey>,
+    gone_in_order: VecDeque<u64>,
     /// The last sequence that was seen in the queue.
     high: u64,
 }
@@ -141,6 +147,8 @@ impl Commands {
             by_sequence: HashMap::new(),
             shares: Ledger::new(WAITING, waiting, senders),
             arrivals: Arrivals::default(),
+            gone: HashMap::new(),
+            gone_in_order: VecDeque::new(),
             high: 0,
         }
     }
@@ -263,6 +271,13 @@ impl Commands {
     /// What stood at `sequence` is gone from the queue.
     pub(crate) fn settled(&mut self, sequence: u64) -> Option<PendingCommand> {
         let key = self.by_sequence.remove(&sequence)?;
+        self.gone.insert(sequence, key);
+        self.gone_in_order.push_back(sequence);
+        if self.gone_in_order.len() > GONE_MAX
+            && let Some(oldest) = self.gone_in_order.pop_front()
+        {
+            self.gone.remove(&oldest);
+        }
         let standing = self.standing.get_mut(&key)?;
         if self.arrivals.is_underway(&key) {
             standing.phase = Phase::Gone;
@@ -289,6 +304,11 @@ impl Commands {
             (standing.phase == Phase::Waiting).then(|| (at, standing.command.clone()))
         });
         waiting.take(count).collect()
+    }
+
+    /// The command that stood at `sequence` and left, while it is remembered.
+    pub(crate) fn gone_from(&self, sequence: u64) -> Option<MsgKey> {
+        self.gone.get(&sequence).copied()
     }
 
     /// Whether it stands in the queue, ended or not.

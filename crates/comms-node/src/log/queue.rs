@@ -4,6 +4,7 @@ use comms_content::Cid;
 use comms_msg::{Encoded, Filled, Msg, MsgId};
 
 use super::EventLog;
+use super::append::adopt_time_of_caused;
 use super::arrivals::UNCERTAIN_MAX;
 use super::commands::{Arrival, PendingCommand};
 use super::commit::{AppendError, Commit, Stored, StoredMessage};
@@ -122,6 +123,7 @@ impl EventLog {
             Some(there) => {
                 let mut given = msg.clone();
                 filled.adopt(&mut given, &there);
+                adopt_time_of_caused(&mut given, there.metadata.time);
                 let cid = there.cid();
                 if given.cid() == cid {
                     Ok(Kept { sequence, cid, duplicate: true })
@@ -162,6 +164,7 @@ fn repeated(ended: &EndedCommand, msg: &Msg, filled: &Filled) -> Result<Kept, Ap
     let Some(was) = &ended.was else { return Ok(Kept { sequence: 0, cid: msg.cid(), duplicate: true }) };
     let mut given = msg.clone();
     filled.adopt_time(&mut given, was.time);
+    adopt_time_of_caused(&mut given, was.time);
     if given.cid() == was.cid {
         Ok(Kept { sequence: was.sequence, cid: was.cid, duplicate: true })
     } else {
