@@ -3,8 +3,8 @@
 //! [`Managed::start`] returns when the server answers as the one that was configured: the node's user of the system
 //! account has connected and the server has told its configuration's digest. From then on a server that dies is
 //! started again, with growing pauses, on the same port; [`Managed::state`] shows what is going on. One that runs and
-//! stores nothing, or answers nothing, is ended for that by [`Managed::restart`]. It ends with [`Managed::stop`], when the value is
-//! dropped, or with the node ([`crate::guard`]).
+//! stores nothing, or answers nothing, is ended for that by `Managed::restart`. It ends with [`Managed::stop`], when the
+//! value is dropped, or with the node ([`crate::guard`]).
 //!
 //! The thread that starts the server also awaits it, because the kernel counts that thread as its parent. It is the
 //! one thing of the node that is not spawned through [`crate::tasks`].
