@@ -151,16 +151,18 @@ mod tests {
     /// Waits until the folder of an upload that was let go is removed: a store that is opened anew counts from the same
     /// number again.
     async fn gone(upload: &Path) {
-        while upload.exists() {
-            tokio::task::yield_now().await;
-        }
+        until(|| !upload.exists()).await;
     }
 
     /// Waits until nothing is left of uploads; the removal of one that broke off goes on by itself.
     async fn settled(folder: &Path) {
         let uploads = folder.join(UPLOADS);
+        until(|| fs::read_dir(&uploads).unwrap().next().is_none()).await;
+    }
+
+    async fn until(is: impl Fn() -> bool) {
         for _ in 0..10_000 {
-            if fs::read_dir(&uploads).unwrap().next().is_none() {
+            if is() {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
