@@ -66,5 +66,5 @@ async fn a_stream_that_is_gone_shows() {
     let node = TestNode::start().await;
     let name = format!("COMMAND_{}", node.facts()["node"].as_str().unwrap());
     node.jetstream().await.delete_stream(&name).await.unwrap();
-    node.wait_health(503, "the log cannot be written: no stream is there", SOON).await;
+    node.wait_health(503, "is gone", SOON).await;
 }
