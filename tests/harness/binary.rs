@@ -16,6 +16,13 @@ pub fn comms() -> &'static Path {
         let test = std::env::current_exe().expect("a running test has an executable");
         let profile = test.ancestors().nth(2).expect("test executables stand in target/PROFILE/deps");
         let mut build = Command::new(env!("CARGO"));
+        // What cargo tells a test of its package. Build scripts that look at it would run again, and everything that
+        // stands on them be built again, here and at the next run of the tests.
+        for (name, _) in std::env::vars_os() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
+                build.env_remove(name);
+            }
+        }
         // With the same packages and targets as `cargo test --workspace`, so that no dependency is built a second time
         // with other features.
         build
