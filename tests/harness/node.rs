@@ -346,6 +346,14 @@ impl Drop for TestNode {
     }
 }
 
+/// The most memory that a process has held so far, in MiB.
+pub fn highest_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let highest = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = highest.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.expect("the system tells it in kB") / 1024
+}
+
 /// Whether a process of that id runs (and is no zombie).
 pub fn alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))

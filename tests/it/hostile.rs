@@ -2,10 +2,11 @@
 //! and its server live on, and honest services are answered meanwhile.
 //!
 //! What is tried: what cannot be read (`unreadable`), what can be read and lies (`meaning`), links that lie (`links`),
-//! answers of a handler (`commit`), what a domain rules (`rules`), taking all there is of something (`hoarders`), bytes below
+//! answers of a handler (`commit`), what a domain rules (`rules`), taking all there is of something (`hoarders`), sending without end (`floods`), bytes below
 //! the messages (`protocol`), and HTTP (`http`).
 
 mod commit;
+mod floods;
 mod hoarders;
 mod http;
 mod links;
@@ -16,7 +17,7 @@ mod unreadable;
 
 use std::time::Duration;
 
-use async_nats::{Client, Request};
+use async_nats::{Client, Request, RequestErrorKind};
 use bytes::Bytes;
 use comms_msg::door::{Answer, Form, Refusal, RefusalKind};
 use comms_tests::node::alive;
@@ -127,6 +128,14 @@ impl Attacker {
         let reply = self.client.send_request(subject, request).await;
         let reply = reply.unwrap_or_else(|e| panic!("no answer at door {door}: {e}"));
         form.decode(&reply.payload).expect("an answer has the form of its request")
+    }
+
+    /// Asks where nobody listens.
+    async fn finds_nobody(&self, door: &str) {
+        let subject = format!("library.door.{door}.{}", self.service);
+        let answer = self.client.request(subject, Bytes::from_static(b"{}")).await;
+        let error = answer.expect_err("nobody listens there");
+        assert_eq!(error.kind(), RequestErrorKind::NoResponders, "{door}: {error}");
     }
 
     /// Asks a door that must refuse.

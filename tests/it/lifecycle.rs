@@ -106,6 +106,8 @@ async fn the_definition_changes_while_the_domain_runs() {
         "observes = [\"documents.DocumentAdded\", \"documents.DocumentRetitled\", \"lending.Lent\"]",
     );
     assert_ne!(wider, definition);
+    let newcomer = "\n[service.newcomer]\nobserves = [\"lending.Lent\"]\n";
+    let wider = format!("{wider}{newcomer}");
     std::fs::write(&file, &wider).unwrap();
     let (code, out, err) = node.run(&["domain", "plan", "--as", "operator"]);
     assert_eq!(code, 0, "{err}");
@@ -119,6 +121,7 @@ async fn the_definition_changes_while_the_domain_runs() {
     assert_eq!(code, 0, "{err}");
     // The same connection, without a reconnect.
     let mut watch = wait_until("the right to watch", SOON, async || indexer.watch::<Lent>().await).await;
+    node.connect("newcomer").await.watch::<Lent>().await.expect("the doors are open for a new service");
     let running = node
         .connect("lender")
         .await
@@ -136,6 +139,7 @@ async fn the_definition_changes_while_the_domain_runs() {
 
     // What is stored keeps its name: removing its type is refused, by `apply` and by a restart.
     let narrower = wider
+        .replace(newcomer, "")
         .replace("[event.\"lending.Lent\"]\nentity = \"loan\"\n", "")
         .replace(", \"lending.Lent\"]", "]")
         .replace("emits = [\"lending.Lent\"]\n", "")

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use comms::{CommandContext, Content, ErrorKind, Failure};
-use comms_tests::node::alive;
+use comms_tests::node::{alive, highest_mib};
 use comms_tests::wait::SOON;
 use comms_tests::{SmallDisk, TestNode, fixture, wait_until};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -163,13 +163,6 @@ async fn unread(node: &TestNode, subject: &str) -> TcpStream {
     stream.into_inner()
 }
 
-/// The most memory that a process has held so far, in MiB.
-fn highest(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() / 1024
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_do_not_read_take_a_bounded_part_of_the_memory() {
     const CONNECTIONS: usize = 30;
@@ -188,7 +181,7 @@ async fn connections_that_do_not_read_take_a_bounded_part_of_the_memory() {
     }
     flood.flush().await.unwrap();
     assert!(alive(server) && node.nats_pid() == server, "{}", node.logs());
-    let held = highest(server);
+    let held = highest_mib(server);
     eprintln!("nats-server held at most {held} MiB");
     assert!(
         held <= HELD_MIB_MAX,

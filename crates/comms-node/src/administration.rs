@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use crate::bearers::Bearers;
 use crate::current::{Current, InForce};
 use crate::definition::Sources;
-use crate::door::Doors;
+use crate::door::{Doors, Entrances};
 use crate::folder::{Held, NodeFile};
 use crate::gateway::Definition;
 use crate::keys::Keys;
@@ -47,7 +47,7 @@ pub(crate) struct Administration {
     pub(crate) server: Option<Arc<Managed>>,
     pub(crate) configure: ServerConfiguration,
     /// Known once the doors are open.
-    pub(crate) doors: OnceLock<Arc<Doors>>,
+    pub(crate) doors: OnceLock<(Arc<Doors>, Arc<Entrances>)>,
     /// What clients are told; also held while a change is made, since two at once would mix.
     pub(crate) announced: Mutex<Option<NodeFile>>,
 }
@@ -119,6 +119,9 @@ impl Administration {
         let keys = Keys::load_or_make(self.held.folder(), &layout)?;
         server.reload(&self.configure.text(&layout, &keys)?).await?;
         self.provision(&layout).await?;
+        if let Some((_, entrances)) = self.doors.get() {
+            entrances.follow(&domain).await?;
+        }
         let mut bearers = self.bearers.lock().await;
         bearers.follow(&self.held, &layout)?;
         let tokens = bearers.admitted();
@@ -126,7 +129,7 @@ impl Administration {
         sources.keep(&self.held)?;
         // After the doors follow, so that no watch of the former kind is opened behind this; and after everything else, which
         // must not be left undone where the server does not answer.
-        let Some(doors) = self.doors.get() else { return Ok(()) };
+        let Some((doors, _)) = self.doors.get() else { return Ok(()) };
         let (waiting, senders) = crate::node::waiting(&self.current.get().domain);
         doors.log.follow(waiting, senders);
         provision::revoke(&self.jetstream, doors.log.event_stream_name(), &self.current.get().domain).await

@@ -5,7 +5,7 @@
 //! of one user the newest that are too many, and where too much waits altogether those of the user for whom most does. Who is cut connects again and goes on where
 //! it was; what is stored is delivered again. The node's own connections are never cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,10 +72,10 @@ enum Surplus {
     Unread(u64),
 }
 
-/// Which connections are beyond a bound, each once. Pure.
-fn surplus(connections: &[Connection], own: &BTreeSet<u64>) -> Vec<(Connection, Surplus)> {
+/// Which connections are beyond a bound, each once; none of the user `own`. Pure.
+fn surplus(connections: &[Connection], own: &str) -> Vec<(Connection, Surplus)> {
     let mut users: BTreeMap<&str, Vec<&Connection>> = BTreeMap::new();
-    for one in connections.iter().filter(|one| !own.contains(&one.cid)) {
+    for one in connections.iter().filter(|one| one.authorized_user != own) {
         users.entry(&one.authorized_user).or_default().push(one);
     }
     let mut cut = Vec::new();
@@ -108,15 +108,21 @@ fn sum(held: &[&Connection]) -> u64 {
 /// Looks after the clients of one server.
 pub(crate) struct Clients {
     system: Client,
-    connections: Connections,
+    /// The public key of the node's own user.
+    own: String,
     administration: Arc<Administration>,
 }
 
 impl Clients {
     /// Of the server of these connections; none where the node may not ask it.
-    pub(crate) fn new(connections: Connections, administration: Arc<Administration>) -> Option<Clients> {
+    pub(crate) fn new(
+        connections: &Connections,
+        keys: &Keys,
+        administration: Arc<Administration>,
+    ) -> Option<Clients> {
         let system = connections.sys.clone()?;
-        Some(Clients { system, connections, administration })
+        let own = keys.own_public(Account::Services).to_owned();
+        Some(Clients { system, own, administration })
     }
 
     /// Looks again and again, until `stop`.
@@ -133,7 +139,7 @@ impl Clients {
     async fn look(&self) {
         // A server that does not answer is found out by the probe.
         let all = self.all().await.unwrap_or_default();
-        let cut = surplus(&all, &self.own());
+        let cut = surplus(&all, &self.own);
         self.tell(&cut);
         for (one, _) in &cut {
             // One that is gone by now needs no cut.
@@ -141,14 +147,6 @@ impl Clients {
         }
         let is_near = sum(&all.iter().collect::<Vec<_>>()) > NEAR_BYTES;
         sleep(if is_near { LOOK_NEAR } else { LOOK_FAR }).await;
-    }
-
-    /// The node's own connections.
-    fn own(&self) -> BTreeSet<u64> {
-        let managed = self.administration.server.as_ref().map(|server| server.system());
-        let Connections { domain, services, .. } = &self.connections;
-        let own = [Some(domain), Some(services), Some(&self.system), managed];
-        own.into_iter().flatten().map(|client| client.server_info().client_id).collect()
     }
 
     async fn all(&self) -> Option<Vec<Connection>> {
@@ -207,6 +205,8 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn cut(connections: &[Connection]) -> Vec<u64> {
-        surplus(connections, &BTreeSet::from([1])).into_iter().map(|(one, _)| one.cid).collect()
+        surplus(connections, "node").into_iter().map(|(one, _)| one.cid).collect()
     }
 
     #[test]
@@ -257,14 +257,14 @@ mod tests {
             let all: Vec<Connection> = (1..).zip(held).map(|(cid, (user, pending))| {
                 connection(cid, &format!("u{user}"), pending)
             }).collect();
-            let own = BTreeSet::from([1, 2]);
-            let cut: Vec<u64> = surplus(&all, &own).into_iter().map(|(one, _)| one.cid).collect();
+            let cut: Vec<u64> = surplus(&all, "u0").into_iter().map(|(one, _)| one.cid).collect();
             let once: BTreeSet<u64> = cut.iter().copied().collect();
             prop_assert_eq!(once.len(), cut.len());
-            prop_assert!(once.is_disjoint(&own));
-            let left = || all.iter().filter(|one| !own.contains(&one.cid) && !once.contains(&one.cid));
+            let own = |one: &&Connection| one.authorized_user == "u0";
+            prop_assert!(all.iter().filter(own).all(|one| !once.contains(&one.cid)));
+            let left = || all.iter().filter(|one| !own(one) && !once.contains(&one.cid));
             prop_assert!(left().map(|one| one.pending_bytes).sum::<u64>() <= UNREAD_MAX);
-            for user in 0..4 {
+            for user in 1..4 {
                 let of = || left().filter(|one| one.authorized_user == format!("u{user}"));
                 prop_assert!(of().count() <= CONNECTIONS_OF_ONE_MAX);
             }

@@ -1,4 +1,5 @@
-//! The node's connections to nats-server: one per account, each as the node's own user there.
+//! The node's connections to nats-server: one per account, each as the node's own user there, and a further one for each
+//! service whose requests it takes.
 //!
 //! Inboxes begin with a random token: a reply subject that can be guessed could be answered by a stranger. A connection
 //! that breaks comes back by itself; [`Health`] says which ones are there now. To a server of the node's own nothing is
@@ -11,6 +12,7 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use comms::proof::{self, Voucher};
 use comms_domain::Account;
+use comms_msg::ServiceName;
 use rand::RngExt as _;
 use tokio::sync::watch;
 
@@ -24,6 +26,9 @@ use crate::server::Vouch;
 const INBOX_RANDOM: usize = 22;
 /// The longest pause between two tries to reconnect. A restarted server is back in a tenth of it.
 const RECONNECT_PAUSE_LONGEST: Duration = Duration::from_millis(500);
+/// Bytes read at once from a connection by which requests come. A task that reads gives its thread to others after 128
+/// reads: so little of one service's is taken at a time that another's next request waits for milliseconds.
+const ENTERING_BYTES: u16 = 8 << 10;
 /// How long a request of the node to nats-server may take. A slow disk takes seconds to create a stream.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
@@ -32,12 +37,21 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 pub struct Connections {
     /// Streams and other nodes.
     pub domain: Client,
-    /// All services.
+    /// All services: what is said to them.
     pub services: Client,
     /// The server's own account; a server that exists may keep it to itself.
     pub sys: Option<Client>,
     health: watch::Receiver<Health>,
     reading: Arc<OwnThread>,
+    entering: Arc<Entering>,
+}
+
+/// What a further connection to SERVICES is opened with.
+#[derive(Debug)]
+struct Entering {
+    urls: Arc<[String]>,
+    seed: SecretText,
+    vouch: Option<Vouch>,
 }
 
 /// Which connections are there.
@@ -90,12 +104,9 @@ impl Connections {
                 connect_to(&urls, account, options).await
             }
         };
-        let services = open(Account::Services, |health, up| health.services = up);
-        // What services send must be read whatever else the node does: nats-server cuts who does not.
-        let services = reading.handle().spawn(services);
         let (domain, services, sys) = tokio::join!(
             open(Account::Domain, |health, up| health.domain = up),
-            async { services.await.expect("connecting neither panics nor is it aborted") },
+            open(Account::Services, |health, up| health.services = up),
             open(Account::Sys, |_, _| ()),
         );
         let sys = match sys {
@@ -103,10 +114,33 @@ impl Connections {
             Err(error) if is_refusal(&error) => None,
             Err(error) => return Err(error),
         };
-        Ok(Connections { domain: domain?, services: services?, sys, health, reading })
+        let entering = Entering { urls, seed: keys.own(Account::Services).clone(), vouch: vouch.cloned() };
+        let entering = Arc::new(entering);
+        Ok(Connections { domain: domain?, services: services?, sys, health, reading, entering })
     }
 
-    /// Where the connection to SERVICES is read. What reads from it belongs there too, and nothing else.
+    /// A further connection to SERVICES, by which what `service` asks comes in and nothing else. It is read on the thread
+    /// of [`reading`](Self::reading).
+    pub(crate) async fn enter(&self, service: &ServiceName) -> Result<Client, Error> {
+        let Entering { urls, seed, vouch } = &*self.entering;
+        let account = Account::Services;
+        let purpose = format!("requests of {service}");
+        let service = service.clone();
+        let options = lasting(seed, &purpose, vouch.as_ref())?.event_callback(move |event| {
+            match event {
+                Event::Disconnected => tracing::warn!(%service, "the connection by which its requests come is gone; it comes back"),
+                event => note(account, &event),
+            }
+            std::future::ready(())
+        });
+        let options = options.read_buffer_capacity(ENTERING_BYTES);
+        let urls = Arc::clone(urls);
+        let connecting =
+            self.reading.handle().spawn(async move { connect_to(&urls, account, options).await });
+        connecting.await.expect("connecting neither panics nor is it aborted")
+    }
+
+    /// Where requests are read, and nothing else is done: nats-server cuts who does not read.
     pub(crate) fn reading(&self) -> &tokio::runtime::Handle {
         self.reading.handle()
     }

@@ -62,6 +62,12 @@ impl Keys {
         self.users.get(&(account, user.to_owned())).map(|key| &key.seed)
     }
 
+    /// The public half of the node's own user in an account.
+    pub fn own_public(&self, account: Account) -> &str {
+        let key = self.users.get(&(account, NODE.to_owned()));
+        &key.expect("every layout has the node's user in every account").public
+    }
+
     /// The seed of the node's own user.
     pub fn own(&self, account: Account) -> &SecretText {
         self.seed(account, NODE).expect("every layout has the node's user in every account")

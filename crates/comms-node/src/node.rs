@@ -246,7 +246,7 @@ impl Node {
         let stop = back.token();
         let hearing = doors.clone().hear(confirmed, stop);
         back.essential("settled commands", hearing.map(Ok::<(), Infallible>));
-        let transport = Transport::open(doors.clone(), connections.services.clone()).await?;
+        let transport = Transport::open(doors.clone(), &connections).await?;
         let front = Tasks::new();
         if let Some(foreign) = doors.log.foreign.clone() {
             let parts = bridge::Parts {
@@ -262,7 +262,7 @@ impl Node {
             };
             bridge::start(parts, &front).await?;
         }
-        administration.doors.set(doors).expect("the doors are opened once");
+        administration.doors.set((doors, transport.entrances())).expect("the doors are opened once");
         let stop = front.token();
         let serving = connections.reading().spawn(transport.serve(tokio::runtime::Handle::current(), stop));
         front.essential("doors", AbortOnDropHandle::new(serving));
@@ -276,7 +276,7 @@ impl Node {
                 stop.cancelled().await
             }),
         );
-        if let Some(clients) = Clients::new(connections.clone(), administration.clone()) {
+        if let Some(clients) = Clients::new(&connections, &keys, administration.clone()) {
             let stop = front.token();
             front.essential("watch over clients", clients.watch(stop).map(Ok::<(), Infallible>));
         }
@@ -502,7 +502,7 @@ fn admin(
             {
                 Some(why) => Err(Refusal::new(RefusalKind::Unavailable, why)),
                 None => {
-                    let counts = counting.doors.get().map(|doors| &doors.counts);
+                    let counts = counting.doors.get().map(|(doors, _)| &doors.counts);
                     let count =
                         |of: fn(&Counts) -> &AtomicU64| counts.map_or(0, |c| of(c).load(Ordering::Relaxed));
                     let commands = json!({ "failed": count(|c| &c.failed), "dead": count(|c| &c.dead) });

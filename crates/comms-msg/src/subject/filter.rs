@@ -101,6 +101,12 @@ impl Filter {
         Filter(format!("{domain}.door.>"))
     }
 
+    /// All doors as one service asks at them, without a type and with one: `{d}.door.*.{service}` and
+    /// `{d}.door.*.*.*.{service}`
+    pub fn doors_of(domain: &DomainName, service: &ServiceName) -> [Filter; 2] {
+        [format!("{domain}.door.*.{service}"), format!("{domain}.door.*.*.*.{service}")].map(Filter)
+    }
+
     /// The inboxes of a service: `_INBOX.{service}.>`
     pub fn inbox(service: &ServiceName) -> Filter {
         Filter(format!("_INBOX.{service}.>"))

@@ -110,6 +110,7 @@ fn what_is_not_of_the_grammar_is_refused_with_the_form_that_was_meant() {
 #[test]
 fn filters_match_what_they_name_and_nothing_else() {
     let domain = DomainName::new("library").unwrap();
+    let [own_doors, typed_doors] = Filter::doors_of(&domain, &ServiceName::new("desk").unwrap());
     let add = TypeName::new("documents.AddDocument").unwrap();
     let added = TypeName::new("documents.DocumentAdded").unwrap();
     let entity = EntityId::new("r1").unwrap();
@@ -163,6 +164,8 @@ fn filters_match_what_they_name_and_nothing_else() {
         (Filter::all_outcomes(&domain), "library.outcome.>", "library.outcome.a.B.c"),
         (Filter::all_deliveries(&domain), "library.deliver.>", "library.deliver.a.b"),
         (Filter::doors(&domain), "library.door.>", "library.door.hello.a"),
+        (own_doors.clone(), "library.door.*.desk", "library.door.hello.desk"),
+        (typed_doors.clone(), "library.door.*.*.*.desk", "library.door.command.documents.AddDocument.desk"),
         (Filter::inbox(&desk), "_INBOX.desk.>", "_INBOX.desk.a.b"),
     ] {
         assert_eq!(filter.as_str(), text);
