@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::keys::{Keys, NODE};
-use crate::own_thread::OwnThread;
+use crate::own_threads::OwnThreads;
 use crate::secret::SecretText;
 use crate::server::Vouch;
 
@@ -28,7 +28,9 @@ const INBOX_RANDOM: usize = 22;
 const RECONNECT_PAUSE_LONGEST: Duration = Duration::from_millis(500);
 /// Bytes read at once from a connection by which requests come. A task that reads gives its thread to others after 128
 /// reads: so little of one service's is taken at a time that another's next request waits for milliseconds.
-const ENTERING_BYTES: u16 = 8 << 10;
+const ENTERING_BYTES: u16 = 2 << 10;
+/// Threads that read them: one more than a service that floods keeps busy, with its connection and with what came by it.
+const READERS: usize = 3;
 /// How long a request of the node to nats-server may take. A slow disk takes seconds to create a stream.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
@@ -42,7 +44,7 @@ pub struct Connections {
     /// The server's own account; a server that exists may keep it to itself.
     pub sys: Option<Client>,
     health: watch::Receiver<Health>,
-    reading: Arc<OwnThread>,
+    reading: Arc<OwnThreads>,
     entering: Arc<Entering>,
 }
 
@@ -86,7 +88,7 @@ impl Connections {
     async fn begin(urls: &[String], keys: &Keys, vouch: Option<&Vouch>) -> Result<Connections, Error> {
         let (told, health) = watch::channel(Health::default());
         let told = Arc::new(told);
-        let reading = Arc::new(OwnThread::start("doors")?);
+        let reading = Arc::new(OwnThreads::start("doors", READERS)?);
         let urls: Arc<[String]> = urls.into();
         let open = |account: Account, set: fn(&mut Health, bool)| {
             let told = Arc::clone(&told);
@@ -119,7 +121,7 @@ impl Connections {
         Ok(Connections { domain: domain?, services: services?, sys, health, reading, entering })
     }
 
-    /// A further connection to SERVICES, by which what `service` asks comes in and nothing else. It is read on the thread
+    /// A further connection to SERVICES, by which what `service` asks comes in and nothing else. It is read on the threads
     /// of [`reading`](Self::reading).
     pub(crate) async fn enter(&self, service: &ServiceName) -> Result<Client, Error> {
         let Entering { urls, seed, vouch } = &*self.entering;

@@ -29,7 +29,7 @@ pub mod keys;
 mod log;
 mod node;
 mod options;
-mod own_thread;
+mod own_threads;
 mod pace;
 mod planted;
 pub mod probe;

@@ -1,4 +1,4 @@
-//! A thread with a runtime of its own: for what must go on whatever the other threads do.
+//! Threads with a runtime of their own: for what must go on whatever the other threads do.
 
 use std::fmt;
 
@@ -6,17 +6,18 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::Error;
 
-/// The thread. Dropping it ends what runs there, without waiting.
-pub(crate) struct OwnThread(Option<Runtime>);
+/// The threads. Dropping them ends what runs there, without waiting.
+pub(crate) struct OwnThreads(Option<Runtime>);
 
-impl OwnThread {
-    pub(crate) fn start(name: &str) -> Result<OwnThread, Error> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build();
+impl OwnThreads {
+    pub(crate) fn start(name: &str, threads: usize) -> Result<OwnThreads, Error> {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build();
         let runtime = runtime.map_err(|source| Error::Request {
-            doing: format!("begin the thread {name}"),
+            doing: format!("begin the threads {name}"),
             source: Box::new(source),
         })?;
-        Ok(OwnThread(Some(runtime)))
+        Ok(OwnThreads(Some(runtime)))
     }
 
     /// Where to spawn what is to run there.
@@ -25,7 +26,7 @@ impl OwnThread {
     }
 }
 
-impl Drop for OwnThread {
+impl Drop for OwnThreads {
     fn drop(&mut self) {
         // A runtime that is dropped waits for its threads, which nobody may do in an asynchronous task.
         if let Some(runtime) = self.0.take() {
@@ -34,8 +35,8 @@ impl Drop for OwnThread {
     }
 }
 
-impl fmt::Debug for OwnThread {
+impl fmt::Debug for OwnThreads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OwnThread(..)")
+        f.write_str("OwnThreads(..)")
     }
 }
