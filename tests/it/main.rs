@@ -22,6 +22,7 @@ mod listeners;
 mod memory;
 mod messages;
 mod planted;
+mod repeats;
 mod rogue;
 mod steered;
 mod tidy;

@@ -50,6 +50,18 @@ impl Msg {
         Ok(bytes.into())
     }
 
+    /// What is handed to the node for keeping: the same without its time, which the node fills in when it gets it. So what
+    /// is said again later, under the same id, is the same message. Checked as by [`Msg::to_wire`].
+    pub fn to_door(&self) -> Result<Bytes> {
+        check_depth(self.content.as_ref().map(DomainContent::body))?;
+        let mut out = Vec::with_capacity(encode::size_hint(self));
+        encode::Parts { time: None, ..encode::Parts::of(self) }.write(&mut out);
+        if out.len() > MSG_BYTES_MAX {
+            return Err(Error::too_large(out.len(), MSG_BYTES_MAX, "bytes"));
+        }
+        Ok(out.into())
+    }
+
     /// Reads exactly what [`Msg::to_cbor`] writes, without copying the body; whatever else is refused.
     pub fn from_cbor(bytes: &Bytes) -> Result<Msg> {
         if bytes.len() > MSG_BYTES_MAX {

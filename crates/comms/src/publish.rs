@@ -136,7 +136,7 @@ pub(crate) async fn append(
     let event = comms_msg::Event { type_name: type_name.clone(), version, entity, previous: None, body };
     let hop = Hop { expect: place.expect, ..Hop::default() };
     let msg = Msg { id, metadata, content: Some(DomainContent::Event(event)), hop };
-    let payload = msg.to_wire()?;
+    let payload = msg.to_door()?;
     let bytes = payload.len();
     let appended = hand_in(comms, type_name, payload, within).await?;
     let [AppendedEvent { id, position, cid, .. }] = appended.events.as_slice() else {

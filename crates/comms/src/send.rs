@@ -111,7 +111,7 @@ pub(crate) async fn keep(
     let within = label.patience();
     let msg = message(&comms, &type_name, version, body, label)?;
     let subject = comms.door(Door::Command(type_name.clone()));
-    let payload = msg.to_wire()?;
+    let payload = msg.to_door()?;
     let bytes = payload.len();
     let accepted: Accepted =
         comms.request(Request::new(subject, payload, within.unwrap_or(DOOR_WITHIN))).await?;

@@ -50,6 +50,22 @@ fn the_words_of_a_foreign_client() {
 }
 
 #[test]
+fn what_is_handed_to_a_door_leaves_its_time_to_it() {
+    for golden in golden::messages() {
+        let Some(content) = &golden.msg.content else { continue };
+        let defaults = Defaults {
+            now: golden.msg.metadata.time,
+            sender: golden.msg.metadata.sender.clone().unwrap_or_else(|| ServiceName::new("desk").unwrap()),
+            ..defaults(content.kind(), content.type_name().as_ref())
+        };
+        let (msg, filled) = Draft::read(&golden.msg.to_door().unwrap()).unwrap().complete(defaults).unwrap();
+        assert!(filled.fields.contains(&"/metadata/time") && filled.retry_safe(), "{filled:?}");
+        assert_eq!((msg.id, msg.metadata.time), (golden.msg.id, golden.msg.metadata.time));
+        assert_eq!(msg.content, golden.msg.content);
+    }
+}
+
+#[test]
 fn what_contradicts_is_refused() {
     for (json, reason, at) in [
         (r#"{"content": {"body": {}}}"#, "missing", "/metadata/owner"),
