@@ -22,6 +22,8 @@ pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod guard;
 mod health;

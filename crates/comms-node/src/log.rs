@@ -37,13 +37,14 @@ mod upkeep;
 mod vanished;
 mod waiters;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::Subscriber;
-use async_nats::jetstream::stream::Stream;
-use comms_msg::{Expect, Msg, MsgKey, Position};
+use async_nats::jetstream::consumer::push;
+use bytes::Bytes;
+use comms_msg::{Expect, Msg, MsgKey, Position, TypeName};
 use tokio::sync::oneshot;
 
 use self::appender::Writer;
@@ -72,9 +73,6 @@ pub(crate) struct EventLog {
     pub(crate) domain: String,
     /// The incarnation of the stream that holds the events of other nodes, if there are others.
     pub(crate) foreign: Option<String>,
-    pub(crate) client: async_nats::Client,
-    /// Where the command stream confirms what was taken out of it.
-    confirmations: String,
     events: Journal,
     commands: Journal,
     index: Arc<Index>,
@@ -117,8 +115,30 @@ impl EventLog {
     ) -> Result<(EventLog, [Writer; 2], Subscriber), Error> {
         let (events, event_writer) =
             Journal::open(&client, &names.event_stream, condition.clone(), &witness).await?;
-        let (commands, command_writer) =
-            Journal::open(&client, &names.command_stream, condition, &witness).await?;
+        let (commands, command_writer, confirmed) =
+            Journal::open_queue(&client, &names.command_stream, condition, &witness).await?;
+        let log = EventLog::on(events, commands, names, witness).await?;
+        Ok((log, [event_writer, command_writer], confirmed))
+    }
+
+    /// Opens the log on streams in memory, its events and its queue. It needs no writers and no keeping up.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) async fn in_memory(
+        [events, commands]: [journal::memory::MemoryStream; 2],
+        names: LogNames,
+        witness: Witness,
+    ) -> Result<EventLog, Error> {
+        let events = Journal::in_memory(events, &names.event_stream, &witness)?;
+        let commands = Journal::in_memory(commands, &names.command_stream, &witness)?;
+        EventLog::on(events, commands, names, witness).await
+    }
+
+    async fn on(
+        events: Journal,
+        commands: Journal,
+        names: LogNames,
+        witness: Witness,
+    ) -> Result<EventLog, Error> {
         let foreign = match &names.foreign_stream {
             Some(name) => Some(journal::life(&witness, name)?),
             None => None,
@@ -130,23 +150,15 @@ impl EventLog {
             waiters: Waiters::default(),
             unsettled: HashMap::new(),
         };
-        let confirmations = client.new_inbox();
-        let confirmed = client.subscribe(format!("{confirmations}.*")).await.map_err(|e| Error::Request {
-            doing: "hear of commands that ended".to_owned(),
-            source: Box::new(e),
-        })?;
-        let log = EventLog {
+        Ok(EventLog {
             domain: names.domain,
             foreign,
-            client,
-            confirmations,
             events,
             commands,
             index: Arc::new(recovered.index),
             memory: Mutex::new(memory),
             witness,
-        };
-        Ok((log, [event_writer, command_writer], confirmed))
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -193,14 +205,35 @@ impl EventLog {
         self.events.name()
     }
 
-    /// The stream of events with what it holds now.
-    pub(crate) async fn event_stream(&self) -> Result<Stream, AppendError> {
-        self.events.fresh().await
+    /// The last sequence that the stream of events has given out.
+    pub(crate) async fn last_event(&self) -> Result<u64, AppendError> {
+        self.events.last_sequence().await
+    }
+
+    /// Makes a consumer of events; answers how many wait for it already.
+    pub(crate) async fn consume_events(&self, consumer: push::Config) -> Result<u64, String> {
+        self.events.consume(consumer).await
+    }
+
+    /// The names of all consumers of events there are.
+    pub(crate) async fn event_consumers(&self) -> Result<HashSet<String>, String> {
+        self.events.consumers().await
+    }
+
+    /// Tells the queue that a delivery is not over. If this is lost, its lease ends and it comes again.
+    pub(crate) async fn tell(&self, delivery: &str, what: Bytes) {
+        self.commands.tell(delivery, what).await;
     }
 
     /// Whether the command stands in the queue.
     pub(crate) fn is_pending(&self, command: &MsgKey) -> bool {
         self.lock().commands.is_standing(command)
+    }
+
+    /// Whether the command may stand in the queue although nobody said so. [Looked for](Self::find_doubtful) it is known, or
+    /// may still arrive.
+    pub(crate) fn is_doubtful(&self, command: &MsgKey) -> bool {
+        self.lock().commands.arrivals().is_uncertain(command)
     }
 
     /// How the command ended, if it did.
@@ -231,9 +264,9 @@ impl EventLog {
         Ok(self.read_command(sequence).await?.as_ref().and_then(PendingCommand::of))
     }
 
-    /// The command that stood at `sequence` of the command stream and left it a short while ago.
-    pub(crate) fn gone_from(&self, sequence: u64) -> Option<MsgKey> {
-        self.lock().commands.gone_from(sequence)
+    /// The command of that type that stood at `sequence` of the command stream and left it a short while ago.
+    pub(crate) fn gone_from(&self, sequence: u64, type_name: &TypeName) -> Option<MsgKey> {
+        self.lock().commands.gone_from(sequence, type_name)
     }
 
     /// Counts a try of the command at `sequence` that failed.

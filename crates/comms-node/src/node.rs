@@ -227,7 +227,10 @@ impl Node {
             back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
         }
         let stop = back.token();
-        back.essential("witness", witness.clone().watch(stop).map(Ok::<(), Infallible>));
+        back.essential(
+            "witness",
+            witness.clone().watch(connections.domain.clone(), stop).map(Ok::<(), Infallible>),
+        );
         if let Some(loss) = witness.accepted()? {
             record_loss(&log, id.name.as_str(), &loss).await?;
             witness.recorded()?;

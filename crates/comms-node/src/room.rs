@@ -226,7 +226,7 @@ impl Room {
     }
 
     /// Without any bound: for tests of what does not care.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn endless() -> Room {
         Room::new(RoomLimits::default(), Vec::new())
     }

@@ -36,7 +36,6 @@ pub(crate) struct Witness {
 
 #[derive(Debug)]
 struct Shared {
-    client: async_nats::Client,
     register: Register,
     streams: Vec<Watched>,
     names: Names,
@@ -76,6 +75,28 @@ pub(crate) struct Pen {
 }
 
 impl Witness {
+    /// The witness of streams that were just made, without a server: a ledger for each in `folder`.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn begin(
+        folder: &crate::folder::Folder,
+        streams: &[(&str, Manner)],
+    ) -> Result<Witness, crate::Error> {
+        let register = Register::open(folder)?;
+        let mut watched = Vec::new();
+        for (name, manner) in streams.iter().copied() {
+            let path = register.ledger(name);
+            let header = ledger::Header { generation: 0, created_ns: 1, adopted: 0 };
+            Ledger::create(&path, name, header, std::iter::empty())
+                .map_err(|e| crate::folder::file_error("write", &path, e))?;
+            let ledger = start::reopened(&path, name, manner)?;
+            let incarnation = incarnation(name, &ledger.header());
+            watched.push(Watched { ledger, incarnation, manner, compared_from: 1 });
+        }
+        let (names, told, trouble) = (Names::default(), Vec::new(), Mutex::new(None));
+        let shared = Shared { register, streams: watched, names, told, trouble };
+        Ok(Witness { shared: Arc::new(shared) })
+    }
+
     /// The name of the present life of `stream`.
     pub(crate) fn incarnation(&self, stream: &str) -> Option<&str> {
         self.watched(stream).map(|watched| watched.incarnation.as_str())

@@ -43,7 +43,7 @@ impl Doors {
         match commit.completion {
             Completion::Check => Ok(open(held.command.failed)),
             Completion::Working => {
-                self.tell(&held.acknowledge, Bytes::from_static(b"+WPI")).await;
+                self.log.tell(&held.acknowledge, Bytes::from_static(b"+WPI")).await;
                 Ok(open(held.command.failed))
             }
             Completion::Done => self.done(domain, sender, held, commit.events).await,
@@ -87,7 +87,8 @@ impl Doors {
         let Some(command) = waiting.filter(is_meant) else {
             // An answer that is given again, since the first one got lost.
             if is_gone
-                && let Some(key) = self.log.gone_from(sequence).filter(|key| key.id() == commit.command)
+                && let Some(key) =
+                    self.log.gone_from(sequence, type_name).filter(|key| key.id() == commit.command)
                 && let Some(ending) = self.log.ending(&key).map_err(|e| self.refusal(e))?
             {
                 return Ok(Err(self.already(&ending).await?));
@@ -111,13 +112,8 @@ impl Doors {
             self.log.try_failed(held.sequence);
         }
         let nak = format!("-NAK {{\"delay\": {}}}", after.as_nanos());
-        self.tell(&held.acknowledge, nak.into()).await;
+        self.log.tell(&held.acknowledge, nak.into()).await;
         open(held.command.failed.saturating_add(u32::from(!asked)))
-    }
-
-    /// Tells the stream that a delivery is not over. If this is lost, its lease ends and it comes again.
-    async fn tell(&self, delivery: &str, what: Bytes) {
-        let _ = self.log.client.publish(delivery.to_owned(), what).await;
     }
 }
 

@@ -37,6 +37,9 @@ impl Doors {
         // The key holds sender and type, so another's command is none.
         let key = MsgKey::new(Kind::Command, sender, type_name, ask.command);
         let ending = || self.log.ending(&key).map_err(|e| self.refusal(e));
+        if self.log.is_doubtful(&key) && !self.log.is_pending(&key) {
+            self.log.find_doubtful().await.map_err(|e| self.refusal(e))?;
+        }
         if ending()?.is_none() && self.log.is_pending(&key) && ask.wait_ms > 0 {
             let wait = Duration::from_millis(ask.wait_ms).min(WAIT_MAX);
             if let Some(ended) = self.log.wait_for(key).map_err(|e| self.refusal(e))? {
@@ -50,6 +53,11 @@ impl Doors {
         match ending()? {
             Some(ending) => self.describe(domain, sender, &ending).await,
             None if is_pending => Ok(outcome(OutcomeState::Pending)),
+            None if self.log.is_doubtful(&key) => {
+                let message =
+                    format!("whether the command {} is kept is not known yet; ask again", ask.command);
+                Err(Refusal::new(RefusalKind::Unavailable, message))
+            }
             None => Err(unknown()),
         }
     }

@@ -3,9 +3,9 @@
 //! The node makes a push consumer and chooses where it delivers: below the caller's own deliver subjects. It has flow
 //! control and heartbeats, needs no acknowledgement, and goes by itself once nobody listens.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use comms_domain::{Domain, LOSS_ACCEPTED};
 use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
@@ -49,15 +49,14 @@ impl Doors {
     ) -> Result<Watching, Refusal> {
         self.may_observe_all(domain, sender, &ask.types)?;
         let entity = ask.entity.as_ref().map_or("*", |entity| entity.as_str());
-        let filter_subjects = ask
-            .types
-            .iter()
+        // Each once: nats-server refuses filters that overlap.
+        let types: BTreeSet<&TypeName> = ask.types.iter().collect();
+        let filter_subjects = types
+            .into_iter()
             .map(|name| format!("{}.event.{}.{entity}.{}", domain.name, name.context(), name.name()))
             .collect();
         let deliver_policy = self.begin(ask.from).await?;
-        let jetstream = jetstream::new(self.log.client.clone());
-        let log = self.log.event_stream_name();
-        let share = self.watches.room(&jetstream, log, sender).await?;
+        let share = self.watches.room(&self.log, sender).await?;
         let (name, token) = Watches::name(sender);
         let subject = format!("{}.deliver.{sender}.{token}", domain.name);
         let consumer = push::Config {
@@ -72,12 +71,12 @@ impl Doors {
             metadata: watch_mark(sender),
             ..Default::default()
         };
-        let made = jetstream.create_consumer_on_stream(consumer, log).await.map_err(|e| {
+        let waiting = self.log.consume_events(consumer).await.map_err(|e| {
             Refusal::new(RefusalKind::Unavailable, format!("the event log does not open a watch: {e}"))
         })?;
         self.watches.opened(name.clone(), share).await;
-        let waiting = Some(made.cached_info().num_pending);
-        Ok(Watching { subject, log: self.log.incarnation().to_owned(), consumer: name, waiting })
+        let log = self.log.incarnation().to_owned();
+        Ok(Watching { subject, log, consumer: name, waiting: Some(waiting) })
     }
 
     /// Where the consumer of a watch begins.
@@ -95,8 +94,7 @@ impl Doors {
             let message = format!("/from  position {position} is not of this log ({incarnation})");
             return Err(Refusal::new(RefusalKind::NotFound, message));
         }
-        let stream = self.log.event_stream().await.map_err(|e| self.refusal(e))?;
-        let last = stream.cached_info().state.last_sequence;
+        let last = self.log.last_event().await.map_err(|e| self.refusal(e))?;
         // The server would wait without a word until the log is so long.
         match position.sequence().checked_add(1).filter(|next| *next <= last.saturating_add(1)) {
             Some(start_sequence) => Ok(DeliverPolicy::ByStartSequence { start_sequence }),

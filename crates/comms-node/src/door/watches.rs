@@ -4,12 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use async_nats::jetstream;
 use comms_msg::ServiceName;
-use futures::TryStreamExt;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::log::EventLog;
 use crate::share::{OverShare, Share, Shares};
 
 /// What stands between the watcher and the random rest in the name of a watch's consumer.
@@ -45,12 +44,7 @@ impl Watches {
     }
 
     /// Room for one more watch of `service`, which is to be [counted](Self::opened) once it is open.
-    pub(crate) async fn room(
-        &self,
-        jetstream: &jetstream::Context,
-        stream: &str,
-        service: &ServiceName,
-    ) -> Result<Share, OverShare> {
+    pub(crate) async fn room(&self, log: &EventLog, service: &ServiceName) -> Result<Share, OverShare> {
         let mut counted = self.counted.lock().await;
         let is_first = counted.looked.is_none();
         match self.shares.take(service, 1) {
@@ -60,7 +54,7 @@ impl Watches {
             Err(over) if counted.looked.is_some_and(|at| at.elapsed() < LOOK_PAUSE) => return Err(over),
             Err(_) => {}
         }
-        match names(jetstream, stream).await {
+        match log.event_consumers().await {
             Ok(names) => {
                 counted.looked = Some(Instant::now());
                 counted.compare(&self.shares, &names);
@@ -92,14 +86,6 @@ impl Counted {
 fn watcher(name: &str) -> Option<ServiceName> {
     let (service, random) = name.rsplit_once(MARK)?;
     (random.len() == RANDOM).then(|| service.parse().ok()).flatten()
-}
-
-async fn names(
-    jetstream: &jetstream::Context,
-    stream: &str,
-) -> Result<HashSet<String>, Box<dyn std::error::Error + Send + Sync>> {
-    let handle = jetstream.get_stream_no_info(stream).await?;
-    Ok(handle.consumer_names().try_collect().await?)
 }
 
 #[cfg(test)]

@@ -141,15 +141,18 @@ impl EventLog {
     /// they are refused, since an id names one message and what is sent together is stored together.
     async fn repeated(&self, events: &[NewEvent], found: &[Option<u64>]) -> Result<Appended, AppendError> {
         let first = found.first().copied().flatten();
+        let apart = |place: &str, id| {
+            AppendError::Refused(format!(
+                "{place}/id  {id} is not stored beside them, while others of this request are, and they were not stored \
+                 together; send what is new with an id of its own"
+            ))
+        };
         let mut stored = Vec::with_capacity(events.len());
         for (n, (event, at)) in events.iter().zip(found).enumerate() {
             let place = if events.len() == 1 { String::new() } else { format!("/events/{n}") };
             let id = event.msg.id;
             let Some(sequence) = at.filter(|at| first.is_some_and(|first| *at == first + n as u64)) else {
-                let others = "others of this request are, and they were not stored together";
-                return Err(AppendError::Refused(format!(
-                    "{place}/id  {id} is not stored beside them, while {others}; send what is new with an id of its own"
-                )));
+                return Err(apart(&place, id));
             };
             let Some(there) = self.read_event(sequence).await? else {
                 return Err(AppendError::Unavailable {
@@ -160,6 +163,9 @@ impl EventLog {
                     may_have_happened: true,
                 });
             };
+            if there.id != id {
+                return Err(apart(&place, id));
+            }
             if !is_same(event, &there) {
                 let position = self.position(sequence);
                 return Err(AppendError::Refused(format!(
@@ -187,12 +193,9 @@ impl EventLog {
                 }
                 guards.push((n, Guard { subject: format!("{}.event.{entity}.*", self.domain), sequence }));
             }
-            messages.push(StoredMessage {
-                subject: format!("{}.event.{entity}.{}", self.domain, event.type_name.name()),
-                key: event.key.to_string(),
-                payload: Bytes::from(event.msg.to_cbor()),
-                ttl_s: None,
-            });
+            let subject = format!("{}.event.{entity}.{}", self.domain, event.type_name.name());
+            let payload = Bytes::from(event.msg.to_cbor());
+            messages.push(StoredMessage::readable(subject, event.key.to_string(), payload)?);
             if is_first {
                 entities.push(entity.into());
             }
@@ -224,9 +227,12 @@ pub(super) fn adopt_time_of_caused(given: &mut Msg, time: Timestamp) {
 
 /// Whether `event` is what stands there, what the door filled in apart.
 fn is_same(event: &NewEvent, there: &Msg) -> bool {
-    // A handler that ran twice may have said other words the second time; the first stay.
-    if event.msg.hop.commit.is_some() && there.hop.commit.is_some() {
-        return event.msg.id == there.id && event.msg.metadata.causation == there.metadata.causation;
+    // A handler that ran twice may have said other words the second time; the first stay. What was said at another door ends
+    // no command, whatever it says.
+    if event.msg.hop.commit.is_some() {
+        return there.hop.commit.is_some()
+            && event.msg.id == there.id
+            && event.msg.metadata.causation == there.metadata.causation;
     }
     let mut given = event.msg.clone();
     event.filled.adopt(&mut given, there);

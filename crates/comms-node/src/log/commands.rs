@@ -133,7 +133,7 @@ pub(crate) struct Commands {
     shares: Ledger,
     arrivals: Arrivals,
     /// Those that left the queue last, by where they stood: who answers again for one is told how it ended.
-    gone: HashMap<u64, MsgKey>,
+    gone: HashMap<u64, (MsgKey, TypeName)>,
     gone_in_order: VecDeque<u64>,
     /// The last sequence that was seen in the queue.
     high: u64,
@@ -271,14 +271,14 @@ impl Commands {
     /// What stood at `sequence` is gone from the queue.
     pub(crate) fn settled(&mut self, sequence: u64) -> Option<PendingCommand> {
         let key = self.by_sequence.remove(&sequence)?;
-        self.gone.insert(sequence, key);
+        let standing = self.standing.get_mut(&key)?;
+        self.gone.insert(sequence, (key, standing.command.type_name.clone()));
         self.gone_in_order.push_back(sequence);
         if self.gone_in_order.len() > GONE_MAX
             && let Some(oldest) = self.gone_in_order.pop_front()
         {
             self.gone.remove(&oldest);
         }
-        let standing = self.standing.get_mut(&key)?;
         if self.arrivals.is_underway(&key) {
             standing.phase = Phase::Gone;
             return Some(standing.command.clone());
@@ -306,9 +306,9 @@ impl Commands {
         waiting.take(count).collect()
     }
 
-    /// The command that stood at `sequence` and left, while it is remembered.
-    pub(crate) fn gone_from(&self, sequence: u64) -> Option<MsgKey> {
-        self.gone.get(&sequence).copied()
+    /// The command of that type that stood at `sequence` and left, while it is remembered.
+    pub(crate) fn gone_from(&self, sequence: u64, type_name: &TypeName) -> Option<MsgKey> {
+        self.gone.get(&sequence).filter(|(_, gone)| gone == type_name).map(|(key, _)| *key)
     }
 
     /// Whether it stands in the queue, ended or not.

@@ -2,6 +2,7 @@
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use comms_msg::limits::MSG_BYTES_MAX;
 
 use crate::share::OverShare;
 
@@ -17,6 +18,23 @@ pub(crate) struct StoredMessage {
     pub(crate) payload: Bytes,
     /// Seconds after which the server drops it; events have none and stay.
     pub(crate) ttl_s: Option<u64>,
+}
+
+impl StoredMessage {
+    /// A message that others will read, who take none over [`MSG_BYTES_MAX`]. What doors and log filled in counts.
+    pub(crate) fn readable(
+        subject: String,
+        key: String,
+        payload: Bytes,
+    ) -> Result<StoredMessage, AppendError> {
+        if payload.len() > MSG_BYTES_MAX {
+            return Err(AppendError::TooLarge(format!(
+                "{} bytes with what is filled in where it is stored; at most {MSG_BYTES_MAX}",
+                payload.len()
+            )));
+        }
+        Ok(StoredMessage { subject, key, payload, ttl_s: None })
+    }
 }
 
 /// What must hold in the stream when the commit is stored: the last message under `subject`, which may hold

@@ -25,7 +25,7 @@ pub(crate) struct Found<'a> {
     /// What the stream recognises a repeat by.
     pub(crate) key: Option<&'a str>,
     pub(crate) payload: &'a Bytes,
-    headers: &'a HeaderMap,
+    pub(super) headers: &'a HeaderMap,
 }
 
 impl Found<'_> {

@@ -113,9 +113,9 @@ impl EventLog {
             let place = CommitPlace::new(ordinal, count)
                 .map_err(|error| AppendError::Refused(format!("/events/{ordinal}  {error}")))?;
             event.msg.hop.commit = Some(place);
-        }
-        if let Some(first) = events.first_mut() {
-            first.msg.hop.command = Some(Box::new(delivered.command.reference(delivered.sequence)));
+            // The log is read back by this: what an event of others says here never counts.
+            event.msg.hop.command =
+                (ordinal == 0).then(|| Box::new(delivered.command.reference(delivered.sequence)));
         }
         Ok(Finished::Now(self.append(events, delivered.tries).await?))
     }
@@ -198,7 +198,7 @@ impl EventLog {
         self.index.note([(key, Entry::Ended(ended))], stored.first, stored.first);
     }
 
-    fn wake(&self, command: &comms_msg::MsgKey) {
+    pub(super) fn wake(&self, command: &comms_msg::MsgKey) {
         let waiters = self.lock().waiters.take(command);
         for waiter in waiters {
             let _ = waiter.send(());

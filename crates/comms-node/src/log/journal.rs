@@ -3,17 +3,28 @@
 //!
 //! A position names a place in one life of the stream: a stream that was deleted and made again counts from 1 again, and
 //! a position of its former life must not match.
+//!
+//! The stream is one of nats-server's ([`Server`]). Tests that must run many logs in a moment have one in memory that
+//! behaves as that one does; it is no part of what is handed out.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod memory;
+mod server;
+
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use async_nats::jetstream;
-use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind, Stream};
+use async_nats::Subscriber;
+use async_nats::jetstream::consumer::push;
 use bytes::Bytes;
 use comms_msg::{Expect, Msg, Position};
 
-use super::appender::{Appender, Writer};
+#[cfg(any(test, feature = "fuzzing"))]
+use self::memory::{Memory, MemoryStream};
+use self::server::Server;
+use super::appender::Writer;
 use super::commit::{AppendError, Commit, Stored};
-use super::direct_read::{self, Found};
+use super::direct_read::Found;
 use crate::Error;
 use crate::condition::Condition;
 use crate::witness::Witness;
@@ -21,11 +32,24 @@ use crate::witness::Witness;
 /// See the header.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    client: async_nats::Client,
     name: String,
     incarnation: String,
-    stream: Stream,
-    appender: Appender,
+    store: Store,
+}
+
+/// Where the messages are.
+#[derive(Debug)]
+#[cfg_attr(
+    any(test, feature = "fuzzing"),
+    expect(
+        clippy::large_enum_variant,
+        reason = "there are two of them in a node, and one variant in what is handed out"
+    )
+)]
+enum Store {
+    Server(Server),
+    #[cfg(any(test, feature = "fuzzing"))]
+    Memory(Memory),
 }
 
 impl Journal {
@@ -36,11 +60,29 @@ impl Journal {
         condition: Condition,
         witness: &Witness,
     ) -> Result<(Journal, Writer), Error> {
-        let stream = stream(client, name).await?;
-        let (appender, writer) = Appender::open(client.clone(), name, condition, witness).await?;
+        let (server, writer) = Server::open(client, name, condition, witness).await?;
         let incarnation = life(witness, name)?;
-        let (client, name) = (client.clone(), name.to_owned());
-        Ok((Journal { client, name, incarnation, stream, appender }, writer))
+        Ok((Journal { name: name.to_owned(), incarnation, store: Store::Server(server) }, writer))
+    }
+
+    /// The same of a queue, and where the stream confirms what was taken out of it.
+    pub(crate) async fn open_queue(
+        client: &async_nats::Client,
+        name: &str,
+        condition: Condition,
+        witness: &Witness,
+    ) -> Result<(Journal, Writer, Subscriber), Error> {
+        let (server, writer) = Server::open(client, name, condition, witness).await?;
+        let confirmed = server.confirmed().await?;
+        let incarnation = life(witness, name)?;
+        Ok((Journal { name: name.to_owned(), incarnation, store: Store::Server(server) }, writer, confirmed))
+    }
+
+    /// The journal on a stream in memory that `witness` knows under `name`.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn in_memory(stream: MemoryStream, name: &str, witness: &Witness) -> Result<Journal, Error> {
+        let store = Store::Memory(Memory::open(stream, name, witness)?);
+        Ok(Journal { name: name.to_owned(), incarnation: life(witness, name)?, store })
     }
 
     /// The name of the stream.
@@ -75,57 +117,112 @@ impl Journal {
 
     /// Stores `commit`. Returns when it is on disk, is known not to be, or cannot be known in time.
     pub(crate) async fn append(&self, commit: Commit) -> Result<Stored, AppendError> {
-        self.appender.append(commit).await
+        match &self.store {
+            Store::Server(server) => server.append(commit).await,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => memory.append(commit).await,
+        }
     }
 
     /// The message at `sequence`, or `None` where there is none (any more).
     pub(crate) async fn message(&self, sequence: u64) -> Result<Option<Msg>, AppendError> {
-        match self.stream.direct_get(sequence).await {
-            Ok(message) => Msg::from_cbor(&message.payload).map(Some).map_err(|e| {
-                AppendError::Refused(format!("the stored message {sequence} cannot be read: {e}"))
-            }),
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-            Err(error) => Err(silent(error)),
-        }
+        let payload = match &self.store {
+            Store::Server(server) => server.payload(sequence).await?,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => memory.payload(sequence),
+        };
+        let Some(payload) = payload else { return Ok(None) };
+        Msg::from_cbor(&payload)
+            .map(Some)
+            .map_err(|e| AppendError::Refused(format!("the stored message {sequence} cannot be read: {e}")))
     }
 
     /// The last message under `subject`: its sequence and what it says.
     pub(crate) async fn last(&self, subject: &str) -> Result<Option<(u64, Bytes)>, AppendError> {
-        match self.stream.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => Ok(Some((message.sequence, message.payload))),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(silent(error)),
+        match &self.store {
+            Store::Server(server) => server.last(subject).await,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => Ok(memory.last(subject)),
         }
     }
 
     /// Calls `each` with every message behind `after` that stands there now, in order.
     pub(crate) async fn read(&self, after: u64, mut each: impl FnMut(Found<'_>)) -> Result<(), AppendError> {
         let Some(from) = after.checked_add(1) else { return Ok(()) };
-        direct_read::read(&self.client, &self.name, ">", from, |found| {
-            each(found);
-            ControlFlow::Continue(())
-        })
-        .await
-        .map_err(|reason| AppendError::Unavailable { reason, may_have_happened: false })
+        match &self.store {
+            Store::Server(server) => {
+                let all = |found: Found<'_>| {
+                    each(found);
+                    ControlFlow::Continue(())
+                };
+                server.read(&self.name, from, all).await
+            }
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => {
+                memory.read(from, each);
+                Ok(())
+            }
+        }
     }
 
     /// The last sequence that the stream has given out.
     pub(crate) async fn last_sequence(&self) -> Result<u64, AppendError> {
-        self.stream.get_info().await.map(|info| info.state.last_sequence).map_err(silent)
+        match &self.store {
+            Store::Server(server) => server.state().await.map(|state| state.last_sequence),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => Ok(memory.last_sequence()),
+        }
     }
 
-    /// The stream with what it holds now.
-    pub(crate) async fn fresh(&self) -> Result<Stream, AppendError> {
-        jetstream::new(self.client.clone()).get_stream(&self.name).await.map_err(silent)
+    /// The first sequence that the stream still holds, or a later one where it holds nothing.
+    pub(crate) async fn first_sequence(&self) -> Result<u64, AppendError> {
+        match &self.store {
+            Store::Server(server) => server.state().await.map(|state| state.first_sequence),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => Ok(memory.first_sequence()),
+        }
     }
-}
 
-/// The stream called `name`.
-pub(crate) async fn stream(client: &async_nats::Client, name: &str) -> Result<Stream, Error> {
-    jetstream::new(client.clone())
-        .get_stream(name)
-        .await
-        .map_err(|e| Error::Stream { name: name.to_owned(), source: Box::new(e) })
+    /// Tells the stream that a delivery is not over. If this is lost, its lease ends and it comes again.
+    pub(crate) async fn tell(&self, delivery: &str, what: Bytes) {
+        match &self.store {
+            Store::Server(server) => server.tell(delivery, what).await,
+            // Nothing is delivered from there.
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(_) => {}
+        }
+    }
+
+    /// Takes the message at `sequence`, which was delivered with that reply subject, out of the queue. Whether it is known
+    /// to be out already; else that is confirmed later, or lost.
+    pub(crate) async fn take_out(&self, delivery: &str, sequence: u64) -> bool {
+        match &self.store {
+            Store::Server(server) => {
+                server.take_out(delivery, sequence).await;
+                false
+            }
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => memory.take_out(sequence),
+        }
+    }
+
+    /// Makes a consumer; answers how many messages wait for it already.
+    pub(crate) async fn consume(&self, consumer: push::Config) -> Result<u64, String> {
+        match &self.store {
+            Store::Server(server) => server.consume(&self.name, consumer).await,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => memory.consume(consumer),
+        }
+    }
+
+    /// The names of all consumers there are.
+    pub(crate) async fn consumers(&self) -> Result<HashSet<String>, String> {
+        match &self.store {
+            Store::Server(server) => server.consumers(&self.name).await,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => Ok(memory.consumers()),
+        }
+    }
 }
 
 /// The name of the present life of a stream, as the witness has it.
@@ -134,8 +231,4 @@ pub(crate) fn life(witness: &Witness, stream: &str) -> Result<String, Error> {
         .incarnation(stream)
         .map(str::to_owned)
         .ok_or_else(|| Error::StreamGone { name: stream.to_owned() })
-}
-
-fn silent(error: impl std::fmt::Display) -> AppendError {
-    AppendError::Unavailable { reason: error.to_string(), may_have_happened: false }
 }

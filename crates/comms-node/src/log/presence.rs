@@ -16,7 +16,7 @@ const LOOK_MAX: usize = 10_000;
 /// What the stream says of a commit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
-    /// It stands there.
+    /// It stands there, or at least one of its messages does: in one place of them all, if it is this commit.
     Stored(Stored),
     /// Somebody else wrote where it expects nobody to have written; the last message there is `actual`, 0 for none.
     Overtaken { actual: u64 },
@@ -79,8 +79,9 @@ async fn unguarded(
     let from = commit.after.saturating_add(1);
     direct_read::read(client, name, &first.subject, from, |message| {
         looked += 1;
-        if message.key == Some(first.key.as_str()) {
-            found = Some(message.sequence);
+        // Any of them: the one before may have been drawn anew where the whole is said again.
+        if let Some(n) = commit.messages.iter().position(|one| message.key == Some(one.key.as_str())) {
+            found = Some(message.sequence.saturating_sub(n as u64).max(1));
         }
         if found.is_some() || looked >= LOOK_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })

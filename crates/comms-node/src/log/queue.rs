@@ -79,10 +79,10 @@ impl EventLog {
             arriving.after = None;
             return repeated(&ended, msg, filled);
         }
+        let message = StoredMessage::readable(subject, key.to_string(), payload)?;
         let (before, may_be_stored) = (after.unwrap_or(high), after.is_some());
         // Said before the wait: who stops waiting leaves it open.
         arriving.after = Some(before);
-        let message = StoredMessage { subject, key: key.to_string(), payload, ttl_s: None };
         let (entities, guards, messages) = (Vec::new(), Vec::new(), vec![message]);
         let commit = Commit { entities, guards, messages, after: before, may_be_stored };
         match self.commands.append(commit).await {

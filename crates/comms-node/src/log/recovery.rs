@@ -46,7 +46,7 @@ pub(super) async fn recover(
     let mut written = Ok(());
     events
         .read(index.through(), |message| {
-            if !note(&index, &prefix, message.subject, message.sequence, message.payload) {
+            if !note(&index, &prefix, message.subject, message.sequence, message.payload, |_| ()) {
                 unreadable += 1;
             }
             if index.is_due() && written.is_ok() {

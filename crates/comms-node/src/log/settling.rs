@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use async_nats::Subscriber;
-use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -34,10 +33,9 @@ impl EventLog {
     }
 
     async fn acknowledge(&self, delivery: &str, sequence: u64) {
-        let confirmation = format!("{}.{sequence}", self.confirmations);
-        let ack = Bytes::from_static(b"+ACK");
-        // Of a connection that is closed for good the next start of the node takes care.
-        let _ = self.client.publish_with_reply(delivery.to_owned(), confirmation, ack).await;
+        if self.commands.take_out(delivery, sequence).await {
+            self.settled(sequence);
+        }
     }
 
     /// Hears what the stream confirms until `stop`, and says again what it does not.

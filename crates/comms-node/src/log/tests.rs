@@ -159,7 +159,7 @@ impl Running {
 
     /// As after a crash of the node: what it held in memory is gone.
     async fn restarted(mut self) -> Running {
-        let client = self.log.client.clone();
+        let client = self.jetstream.client();
         // The index is one file for one process.
         let former = std::mem::take(&mut self._tasks);
         former.stop(Duration::from_secs(10)).await;

@@ -55,7 +55,7 @@ impl EventLog {
         }
     }
 
-    async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         let index = self.index.clone();
         match tokio::task::spawn_blocking(move || index.flush()).await {
             Ok(Ok(())) => {}
@@ -69,7 +69,7 @@ impl EventLog {
     }
 
     /// Looks for what was stored although nobody said so, so that nothing stays in doubt for long.
-    async fn find_doubtful(&self) -> Result<(), AppendError> {
+    pub(crate) async fn find_doubtful(&self) -> Result<(), AppendError> {
         let begun_ms = now_ms();
         let (events, commands) = {
             let mut memory = self.lock();
@@ -100,13 +100,14 @@ impl EventLog {
         Ok(())
     }
 
-    /// Reads the log from where it is known without a gap to its end.
+    /// Reads the log from where it is known without a gap to its end. Who waits for a command hears of an end that is found.
     pub(super) async fn catch_up(&self) -> Result<(), AppendError> {
         let last = self.events.last_sequence().await?;
         let prefix = outcome_prefix(&self.domain);
         self.events
             .read(self.index.through(), |message| {
-                note(&self.index, &prefix, message.subject, message.sequence, message.payload);
+                let wake = |command: &MsgKey| self.wake(command);
+                note(&self.index, &prefix, message.subject, message.sequence, message.payload, wake);
             })
             .await?;
         self.index.note_through(last);
@@ -118,19 +119,21 @@ pub(super) fn outcome_prefix(domain: &str) -> String {
     format!("{domain}.outcome.")
 }
 
-/// Tells the index of a message of the log as it was read back; whether it could be read.
+/// Tells the index of a message of the log as it was read back, and then `ended` of the command whose end it tells; whether it
+/// could be read.
 pub(super) fn note(
     index: &Index,
     outcome_prefix: &str,
     subject: &str,
     sequence: u64,
     payload: &bytes::Bytes,
+    ended: impl Fn(&MsgKey),
 ) -> bool {
     let mut entries: Vec<(MsgKey, Entry)> = Vec::new();
     let is_readable = if subject.starts_with(outcome_prefix) {
         EndingRecord::from_cbor(payload).is_some_and(|record| {
-            let (key, ended) = record.remembered(sequence);
-            entries.push((key, Entry::Ended(ended)));
+            let (key, command) = record.remembered(sequence);
+            entries.push((key, Entry::Ended(command)));
             true
         })
     } else {
@@ -139,6 +142,10 @@ pub(super) fn note(
             true
         })
     };
+    let found = entries.iter().find(|(_, entry)| matches!(entry, Entry::Ended(_))).map(|(key, _)| *key);
     index.note(entries, sequence, sequence);
+    if let Some(command) = found {
+        ended(&command);
+    }
     is_readable
 }

@@ -38,7 +38,7 @@ impl EventLog {
 
     /// Ends those behind `after` that vanished, some at a time; answers where to go on.
     pub(super) async fn end_vanished(&self, after: u64) -> Result<u64, AppendError> {
-        let first = self.commands.fresh().await?.cached_info().state.first_sequence;
+        let first = self.commands.first_sequence().await?;
         let waiting = self.lock().commands.waiting(after, LOOKED_MAX);
         let next = if waiting.len() < LOOKED_MAX { 0 } else { waiting.last().map_or(0, |(last, _)| *last) };
         for (sequence, command) in waiting {

@@ -370,7 +370,6 @@ impl Compared {
         }
         self.register.list_all(&listed)?;
         let shared = Shared {
-            client: self.client,
             register: self.register,
             streams,
             names: self.names,
@@ -381,7 +380,7 @@ impl Compared {
     }
 }
 
-fn reopened(path: &std::path::Path, name: &str, manner: Manner) -> Result<Ledger, Error> {
+pub(super) fn reopened(path: &std::path::Path, name: &str, manner: Manner) -> Result<Ledger, Error> {
     Ledger::open(path, name, manner == Manner::Queue).map_err(|unusable| {
         let why = match unusable {
             Unusable::Absent => "it is gone".to_owned(),

@@ -26,9 +26,9 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(6 * 60 * 60);
 
 impl Witness {
     /// Does all of it until `stop`, then syncs once more.
-    pub(crate) async fn watch(self, stop: CancellationToken) {
+    pub(crate) async fn watch(self, client: async_nats::Client, stop: CancellationToken) {
         let work = async {
-            tokio::join!(self.keep_synced(), self.keep_looking(), self.keep_reading());
+            tokio::join!(self.keep_synced(), self.keep_looking(&client), self.keep_reading(&client));
         };
         tokio::select! {
             () = work => {}
@@ -60,8 +60,8 @@ impl Witness {
         }
     }
 
-    async fn keep_looking(&self) {
-        let context = jetstream::new(self.shared.client.clone());
+    async fn keep_looking(&self, client: &async_nats::Client) {
+        let context = jetstream::new(client.clone());
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -104,31 +104,31 @@ impl Witness {
         let blank = before.frontier;
         if blank <= before.extent && after.frontier == blank {
             let end = before.extent.min(blank.saturating_add(STEP));
-            return self.compare(watched, blank, end).await;
+            return self.compare(&context.client(), watched, blank, end).await;
         }
         Ok(())
     }
 
     /// Reads what the start left out, then everything, and so on.
-    async fn keep_reading(&self) {
+    async fn keep_reading(&self, client: &async_nats::Client) {
         let mut is_first = true;
         loop {
             for watched in &self.shared.streams {
                 let tally = watched.ledger.tally();
                 let end = if is_first { watched.compared_from.saturating_sub(1) } else { tally.extent };
-                self.read(watched, tally.floor, end).await;
+                self.read(client, watched, tally.floor, end).await;
             }
             is_first = false;
             tokio::time::sleep(READ_AGAIN_AFTER).await;
         }
     }
 
-    async fn read(&self, watched: &Watched, first: u64, end: u64) {
+    async fn read(&self, client: &async_nats::Client, watched: &Watched, first: u64, end: u64) {
         let begin = Instant::now();
         let mut at = first;
         while at <= end {
             let last = end.min(at + STEP - 1);
-            if let Err(reason) = self.compare(watched, at, last).await {
+            if let Err(reason) = self.compare(client, watched, at, last).await {
                 self.lost(reason);
             }
             at = last + 1;
@@ -140,8 +140,14 @@ impl Witness {
 
     /// # Errors
     /// What is lost. A stream that cannot be read right now has lost nothing.
-    async fn compare(&self, watched: &Watched, first: u64, last: u64) -> Result<(), String> {
-        let Shared { client, names, .. } = &*self.shared;
+    async fn compare(
+        &self,
+        client: &async_nats::Client,
+        watched: &Watched,
+        first: u64,
+        last: u64,
+    ) -> Result<(), String> {
+        let Shared { names, .. } = &*self.shared;
         let Watched { ledger, incarnation, manner, .. } = watched;
         let is_queue = *manner == Manner::Queue;
         let comparison = Comparison { client, ledger, names, incarnation, is_queue };
