@@ -241,6 +241,14 @@ impl EventLog {
         Ok(self.ended_command(command)?.map(|ended| ended.ending))
     }
 
+    /// How the command ended that stood at `sequence` of the queue, if it is this one and did.
+    pub(crate) fn ended_at(&self, command: &MsgKey, sequence: u64) -> Result<Option<Ending>, AppendError> {
+        let ended = self.ended_command(command)?;
+        let stood_there =
+            |ended: &EndedCommand| ended.was.as_ref().is_some_and(|was| was.sequence == sequence);
+        Ok(ended.filter(stood_there).map(|ended| ended.ending))
+    }
+
     fn ended_command(&self, command: &MsgKey) -> Result<Option<EndedCommand>, AppendError> {
         match self.look_up(command)? {
             Some(Entry::Ended(ended)) => Ok(Some(ended)),

@@ -8,16 +8,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use comms_domain::Layout;
+use comms_domain::{Domain, Layout};
 use comms_msg::door::{Commit, Committed, Completion, Refusal, RefusalKind};
-use comms_msg::{ServiceName, TypeName};
+use comms_msg::{Kind, MsgId, MsgKey, ServiceName, TypeName};
 
 use super::Doors;
 use crate::current::InForce;
 use crate::log::Delivered;
 use crate::log::commands::PendingCommand;
 use crate::log::delivery::DeliverySubject;
-use crate::log::ending::EndingState;
+use crate::log::ending::{Ending, EndingState};
 
 /// Deliveries of one command after which a handler that asks for another gets a dead letter instead. When to give up
 /// is the handler's to say; this only keeps a command from going round for ever.
@@ -36,7 +36,7 @@ impl Doors {
     ) -> Result<Committed, Refusal> {
         let domain = &in_force.domain;
         self.allowed(domain, sender, type_name, "handle", |service| service.handles.contains(type_name))?;
-        let held = match self.held(&in_force.layout, sender, type_name, &commit).await? {
+        let held = match self.held(in_force, sender, type_name, &commit).await? {
             Ok(held) => held,
             Err(ended) => return Ok(ended),
         };
@@ -66,13 +66,13 @@ impl Doors {
     /// The delivery that `sender` answers for, or what there is to say where the command ended before.
     async fn held(
         &self,
-        layout: &Layout,
+        in_force: &InForce,
         sender: &ServiceName,
         type_name: &TypeName,
         commit: &Commit,
     ) -> Result<Result<Delivered, Committed>, Refusal> {
         let delivery = DeliverySubject::parse(&commit.delivery)
-            .filter(|delivery| is_own_consumer(layout, sender, delivery))
+            .filter(|delivery| is_own_consumer(&in_force.layout, sender, delivery))
             .ok_or_else(|| {
                 Refusal::new(
                     RefusalKind::Denied,
@@ -85,18 +85,18 @@ impl Doors {
             |waiting: &PendingCommand| waiting.id == commit.command && waiting.type_name == *type_name;
         let is_gone = waiting.is_none();
         let Some(command) = waiting.filter(is_meant) else {
-            // An answer that is given again, since the first one got lost.
-            if is_gone
-                && let Some(key) =
-                    self.log.gone_from(sequence, type_name).filter(|key| key.id() == commit.command)
-                && let Some(ending) = self.log.ending(&key).map_err(|e| self.refusal(e))?
-            {
-                return Ok(Err(self.already(&ending).await?));
-            }
-            return Err(Refusal::new(
+            let refusal = Refusal::new(
                 RefusalKind::NotFound,
                 format!("no command {} waits at that delivery", commit.command),
-            ));
+            );
+            if !is_gone {
+                return Err(refusal);
+            }
+            // An answer that is given again, since the first one got lost.
+            return match self.left(&in_force.domain, type_name, commit.command, sequence)? {
+                Some(ending) => Ok(Err(self.already(&ending).await?)),
+                None => Err(refusal.perhaps_done()),
+            };
         };
         if let Some(ending) = self.log.ending(&command.key).map_err(|e| self.refusal(e))? {
             self.log.settle(&commit.delivery, sequence).await;
@@ -104,6 +104,26 @@ impl Doors {
         }
         let (acknowledge, tries) = (commit.delivery.clone(), delivery.delivered);
         Ok(Ok(Delivered { acknowledge, sequence, tries, command }))
+    }
+
+    /// How the command ended that stood at `sequence` of the queue and left it; a delivery does not say whose it was.
+    fn left(
+        &self,
+        domain: &Domain,
+        type_name: &TypeName,
+        id: MsgId,
+        sequence: u64,
+    ) -> Result<Option<Ending>, Refusal> {
+        if let Some(key) = self.log.gone_from(sequence, type_name).filter(|key| key.id() == id) {
+            return self.log.ending(&key).map_err(|e| self.refusal(e));
+        }
+        for sender in domain.services_that(|service| service.sends.contains(type_name)) {
+            let key = MsgKey::new(Kind::Command, sender, type_name, id);
+            if let Some(ending) = self.log.ended_at(&key, sequence).map_err(|e| self.refusal(e))? {
+                return Ok(Some(ending));
+            }
+        }
+        Ok(None)
     }
 
     /// Gives a delivery back, to be tried again.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use comms_domain::{Domain, LOSS_ACCEPTED};
 use comms_msg::door::{Refusal, RefusalKind, WatchAsk, WatchFrom, Watching};
-use comms_msg::{ServiceName, TypeName};
+use comms_msg::{Filter, ServiceName, TypeName};
 
 use super::Doors;
 use super::watches::Watches;
@@ -20,6 +20,9 @@ use crate::provision::watch_mark;
 const INACTIVE_MAX: Duration = Duration::from_secs(30);
 /// A watcher that hears nothing for a multiple of this knows that something is wrong.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The last millisecond of which nats-server can count the nanoseconds. It takes later ones for times long ago.
+const SERVER_TIME_MAX_MS: u64 = i64::MAX as u64 / 1_000_000;
+
 impl Doors {
     /// Refuses types that are no events of the domain, or that the sender does not observe.
     pub(super) fn may_observe_all(
@@ -48,13 +51,13 @@ impl Doors {
         ask: WatchAsk,
     ) -> Result<Watching, Refusal> {
         self.may_observe_all(domain, sender, &ask.types)?;
-        let entity = ask.entity.as_ref().map_or("*", |entity| entity.as_str());
-        // Each once: nats-server refuses filters that overlap.
-        let types: BTreeSet<&TypeName> = ask.types.iter().collect();
-        let filter_subjects = types
-            .into_iter()
-            .map(|name| format!("{}.event.{}.{entity}.{}", domain.name, name.context(), name.name()))
-            .collect();
+        let filter = |type_name: &TypeName| match &ask.entity {
+            Some(entity) => Filter::events_of(&domain.name, type_name, entity),
+            None => Filter::events(&domain.name, type_name),
+        };
+        // Each once: the server refuses filters that overlap.
+        let filters: BTreeSet<String> = ask.types.iter().map(|name| filter(name).into()).collect();
+        let filter_subjects = filters.into_iter().collect();
         let deliver_policy = self.begin(ask.from).await?;
         let share = self.watches.room(&self.log, sender).await?;
         let (name, token) = Watches::name(sender);
@@ -84,6 +87,11 @@ impl Doors {
         let position = match from {
             WatchFrom::Start => return Ok(DeliverPolicy::All),
             WatchFrom::New => return Ok(DeliverPolicy::New),
+            WatchFrom::Time(time) if time.unix_ms() > SERVER_TIME_MAX_MS => {
+                let message =
+                    format!("/from/time  {time} is after 2262-04-11, where nats-server ends to count");
+                return Err(Refusal::new(RefusalKind::Invalid, message));
+            }
             WatchFrom::Time(time) => {
                 return Ok(DeliverPolicy::ByStartTime { start_time: date(time.unix_ms()) });
             }

@@ -227,12 +227,12 @@ pub(super) fn adopt_time_of_caused(given: &mut Msg, time: Timestamp) {
 
 /// Whether `event` is what stands there, what the door filled in apart.
 fn is_same(event: &NewEvent, there: &Msg) -> bool {
-    // A handler that ran twice may have said other words the second time; the first stay. What was said at another door ends
-    // no command, whatever it says.
+    // What a command ended with is an event of its commit and nothing else, whatever somebody stored under that id
+    // before. A handler that ran twice may have said other words the second time; the first stay.
     if event.msg.hop.commit.is_some() {
         return there.hop.commit.is_some()
-            && event.msg.id == there.id
-            && event.msg.metadata.causation == there.metadata.causation;
+            && event.msg.metadata.causation == there.metadata.causation
+            && event.msg.hop.command == there.hop.command;
     }
     let mut given = event.msg.clone();
     event.filled.adopt(&mut given, there);

@@ -31,7 +31,8 @@ impl<'a> DeliverySubject<'a> {
             stream: rest[0],
             consumer: rest[1],
             delivered: rest[2].parse().ok()?,
-            stream_sequence: rest[3].parse().ok()?,
+            // Streams count from 1.
+            stream_sequence: rest[3].parse().ok().filter(|sequence| *sequence > 0)?,
         })
     }
 }
@@ -60,6 +61,7 @@ mod tests {
             "$JS.ACK.a.b.1.2.*.4.5",
             "lib.command.a.B.c",
             "$JS.ACK.a.b.1.2",
+            "$JS.ACK.a.b.1.0.1.1795255334.0",
         ] {
             assert_eq!(DeliverySubject::parse(subject), None, "{subject}");
         }

@@ -1,5 +1,7 @@
 //! The log on a real server: what is stored once, however often and however late it is said.
 
+mod ends;
+
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -423,62 +425,6 @@ async fn a_conflict_is_told_from_an_own_commit() {
     assert_eq!(again, Stored { first: first.first, duplicate: true });
     let other = running.append(vec![guarded(theirs, "b")]).await;
     assert_eq!(other, Err(AppendError::Conflict { actual: first.first }));
-}
-
-#[tokio::test]
-async fn a_command_ends_once_and_stands_until_the_stream_confirms_that_it_is_gone() {
-    let running = Running::start().await;
-    let id = id_of(Duration::ZERO);
-    let kept = running.keep(command(id, "desk", "report")).await.unwrap();
-    let key = command_key(id, "desk", "documents.AddDocument");
-    let mut delivered = running.delivered(kept.sequence).await;
-    let acknowledge = std::mem::replace(&mut delivered.acknowledge, "nobody.hears.this".into());
-    let rejected = || Effect::Nothing { state: EndingState::Rejected, reason: Some("no".into()) };
-    running.log.finish(&delivered, &handler(), rejected()).await.unwrap();
-    assert!(running.log.is_pending(&key), "its acknowledgement got lost");
-    delivered.acknowledge = acknowledge;
-    let other = Effect::Events(vec![event(id_of(Duration::ZERO), "archive", "d1", "a")]);
-    let finished = running.log.finish(&delivered, &handler(), other).await.unwrap();
-    assert!(matches!(finished, Finished::Before(Ending::Rejected { .. })), "{finished:?}");
-    wait_until("it is out of the queue", || !running.log.is_pending(&key)).await;
-    assert_eq!((running.messages(0).await, running.messages(1).await), (1, 0));
-    assert!(running.log.ending(&key).unwrap().is_some());
-    for (sender, type_name) in [("lender", "documents.AddDocument"), ("desk", "documents.Move")] {
-        assert_eq!(running.log.ending(&command_key(id, sender, type_name)).unwrap(), None);
-    }
-}
-
-/// An end whose answer got lost is found before another one is stored.
-#[tokio::test]
-async fn an_end_in_doubt_is_looked_for_before_another_is_stored() {
-    let running = Running::start().await;
-    let id = id_of(Duration::ZERO);
-    let kept = running.keep(command(id, "desk", "report")).await.unwrap();
-    let delivered = running.delivered(kept.sequence).await;
-    // Stored, and the answer lost.
-    let record = ending::EndingRecord {
-        command: id,
-        state: EndingState::Rejected,
-        handler: handler(),
-        tries: 1,
-        reason: Some("first".into()),
-        letter: None,
-        of: Some(ending::RecordedCommand::of(&delivered.command, kept.sequence)),
-    };
-    let subject = format!("library.outcome.documents.AddDocument.desk.{id}");
-    running.jetstream.publish(subject, record.to_cbor()).await.unwrap().await.unwrap();
-    {
-        let mut memory = running.log.lock();
-        memory.commands.begin_end(kept.sequence, &delivered.command);
-        memory.commands.gave_up(&delivered.command.key, true);
-    }
-    let other = Effect::Events(vec![event(id_of(Duration::ZERO), "archive", "d1", "a")]);
-    let finished = running.log.finish(&delivered, &handler(), other).await.unwrap();
-    assert!(
-        matches!(&finished, Finished::Before(Ending::Rejected { reason }) if &**reason == "first"),
-        "{finished:?}"
-    );
-    assert_eq!(running.messages(0).await, 1);
 }
 
 /// The server ends an answer before it is full where its bytes are many.
