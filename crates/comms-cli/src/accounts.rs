@@ -38,5 +38,5 @@ pub(crate) fn accounts(file: &Path, output: Output) -> Result<(), Failure> {
     let row = row
         .cell(count(layout.users.len(), "user"))
         .cell("include it in your server's configuration, then: comms up --nats URL");
-    output.say(&written, &row)
+    output.say(&written, &row).map_err(|unheard| unheard.mend(format!("{} is written.", written.file)))
 }

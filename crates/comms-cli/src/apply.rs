@@ -13,7 +13,7 @@ use crate::definition::{self, Definition};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{Output, Row, Tone, count};
+use crate::output::{Output, Row, Tone, count, visible};
 
 /// What the node answers to a definition.
 #[derive(Debug, Deserialize)]
@@ -68,17 +68,19 @@ pub(crate) async fn plan(global: &Global, output: Output) -> Result<(), Failure>
 pub(crate) async fn apply(yes: bool, global: &Global, output: Output) -> Result<(), Failure> {
     let over = ask("plan", Terms::default(), global).await?.in_force;
     let answer = ask("apply", Terms { over, confirmed: yes }, global).await?;
-    show(&answer.changes, output)?;
     let applied = count(answer.changes.len(), "change");
     let row = Row::new("applied").tone(Tone::Good).cell(format!("{applied}, in force now"));
-    output.say(&json::Applied { changes: answer.changes, digest: answer.digest }, &row)
+    let said = json::Applied { changes: answer.changes, digest: answer.digest };
+    show(&said.changes, output)
+        .and_then(|()| output.say(&said, &row))
+        .map_err(|unheard| unheard.mend(format!("The definition is in force: digest {}", said.digest)))
 }
 
 fn show(changes: &[String], output: Output) -> Result<(), Failure> {
     if changes.is_empty() {
         return output.text("no change");
     }
-    changes.iter().try_for_each(|change| output.text(change))
+    changes.iter().try_for_each(|change| output.text(&visible(change)))
 }
 
 async fn ask(what: &str, terms: Terms, global: &Global) -> Result<Answer, Failure> {

@@ -14,7 +14,7 @@ use crate::bench::RowName;
 
 /// How a domain talks: commands, queries and events over localhost.
 #[derive(Debug, Parser)]
-#[command(name = "comms", version, max_term_width = 110)]
+#[command(name = "comms", bin_name = "comms", version, max_term_width = 110)]
 #[command(after_help = EXITS)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -95,14 +95,9 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Say which version this is
     Version,
-    /// Print what a shell needs to complete these commands; put it where your shell reads it
+    /// Print what a shell needs to complete these commands; put it where your shell reads it. In the folder of a domain it
+    /// completes its types and services too
     Completions(Completions),
-    /// Runs nats-server and ends it when its node ends
-    #[command(hide = true)]
-    GuardNatsServer {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<std::ffi::OsString>,
-    },
 }
 
 /// `comms up`

@@ -3,6 +3,7 @@
 //! Every byte is verified before it is written; where it is written is the business of [`target`]. Which CID content has
 //! and who may read it is for the node to say.
 
+mod shown;
 mod target;
 
 use std::io;
@@ -16,9 +17,10 @@ use crate::args::{self, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{Output, Row, Tone, bytes, is_hidden, milliseconds, span};
+use crate::output::{Output, Row, Tone, bytes, milliseconds, span};
 use crate::session;
 use crate::signals::Signals;
+use shown::Shown;
 use target::{PIECE_BYTES, Target};
 
 /// Carries out `comms put`.
@@ -29,12 +31,14 @@ pub(crate) async fn put(put: &args::Put, global: &Global, output: Output) -> Res
     let put = comms.put(source).await?;
     let took = start.elapsed();
     let object = json::Put { cid: put.cid.to_string(), bytes: put.size, ms: milliseconds(took) };
-    if output.is_terminal() || output.is_json() {
+    let printed = if output.is_terminal() || output.is_json() {
         let row = Row::new("put").tone(Tone::Good).cell(put.cid.to_string());
-        return output.say(&object, &row.cell(format!("{}, {}", bytes(put.size), span(took))));
-    }
-    // In a pipe the CID is what the next program wants.
-    output.text(&object.cid)
+        output.say(&object, &row.cell(format!("{}, {}", bytes(put.size), span(took))))
+    } else {
+        // In a pipe the CID is what the next program wants.
+        output.text(&object.cid)
+    };
+    printed.map_err(|unheard| unheard.mend(format!("The content is kept: {}", object.cid)))
 }
 
 /// What is to be put: a file, or standard input for `-`.
@@ -102,7 +106,8 @@ fn written(cid: &Cid, size: u64, file: &Path, took: Duration, output: Output) ->
         ms: milliseconds(took),
     };
     let row = Row::new("got").tone(Tone::Good).cell(object.file.clone());
-    output.say(&object, &row.cell(format!("{}, {}, every byte verified", bytes(size), span(took))))
+    let row = row.cell(format!("{}, {}, every byte verified", bytes(size), span(took)));
+    output.say(&object, &row).map_err(|unheard| unheard.mend(format!("{} is written.", object.file)))
 }
 
 async fn to_standard_output(mut reader: Reader, cid: &Cid, output: Output) -> Result<(), Failure> {
@@ -113,8 +118,7 @@ async fn to_standard_output(mut reader: Reader, cid: &Cid, output: Output) -> Re
         let count = reader.read(&mut piece).await.map_err(broken)?;
         let is_text = !output.is_terminal() || shown.is_text(&piece[..count], count == 0);
         if !is_text {
-            return Err(Failure::usage(format!("{cid} is not text, and standard output is a terminal"))
-                .mend(format!("comms get {cid} -o FILE, or send it into a pipe")));
+            return Err(not_text(&cid.to_string(), "standard output"));
         }
         if count == 0 {
             break;
@@ -131,37 +135,10 @@ async fn to_standard_output(mut reader: Reader, cid: &Cid, output: Output) -> Re
     }
 }
 
-/// What a terminal is shown, piece by piece: whether it merely shows it.
-#[derive(Debug, Default)]
-struct Shown {
-    /// The beginning of a character whose end is in the next piece.
-    open: Vec<u8>,
-}
-
-impl Shown {
-    fn is_text(&mut self, piece: &[u8], is_end: bool) -> bool {
-        self.open.extend_from_slice(piece);
-        let (valid, is_cut) = match str::from_utf8(&self.open) {
-            Ok(text) => (text.len(), false),
-            Err(error) if error.error_len().is_some() => return false,
-            Err(error) => (error.valid_up_to(), true),
-        };
-        let mut text = str::from_utf8(&self.open[..valid]).expect("it was found valid");
-        if !is_end {
-            // What follows it decides.
-            text = text.strip_suffix('\r').unwrap_or(text);
-        }
-        let merely_shows = |(at, c): (usize, char)| match c {
-            '\t' | '\n' => true,
-            // Alone it would write over what stands there.
-            '\r' => text.as_bytes().get(at + 1).is_none_or(|&next| next == b'\n'),
-            c => !is_hidden(c),
-        };
-        let is_text = text.char_indices().all(merely_shows) && !(is_end && is_cut);
-        let done = text.len();
-        self.open.drain(..done);
-        is_text
-    }
+/// A terminal would obey a part of it.
+fn not_text(cid: &str, terminal: &str) -> Failure {
+    Failure::usage(format!("{cid} is not text, and {terminal} is a terminal"))
+        .mend(format!("comms get {cid} -o FILE, or send it into a pipe"))
 }
 
 /// What was read until the error is right, and not the whole.
@@ -169,37 +146,5 @@ fn broken(error: io::Error) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<comms::Error>()) {
         Some(inner) => Failure::failed("the content ends too early").because(inner),
         None => Failure::failed("the content ends too early").because(&error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn is_text(pieces: &[&[u8]]) -> bool {
-        let mut shown = Shown::default();
-        pieces.iter().all(|piece| shown.is_text(piece, false)) && shown.is_text(b"", true)
-    }
-
-    #[test]
-    fn only_what_a_terminal_merely_shows_is_text() {
-        assert!(is_text(&["Grüße\n\t1 2 3\r\n".as_bytes()]));
-        assert!(is_text(&[b"Gr\xc3", b"\xbc\xc3", b"\x9fe \xe4\xb8", b"\x96\r", b"\n"]));
-        for piece in [
-            &b"%PDF\0"[..],
-            b"\x1b[31m",
-            b"\x07",
-            b"\x7f",
-            b"a\rb",
-            b"\xc2\x9b2K",
-            b"\x9b2K",
-            "\u{202e}x".as_bytes(),
-            b"\xff",
-            b"Gr\xc3",
-        ] {
-            assert!(!is_text(&[piece]), "{piece:?}");
-        }
-        assert!(!is_text(&[b"\xc2", b"\x9b2K"]));
-        assert!(!is_text(&[b"a\r", b"b"]));
     }
 }

@@ -44,7 +44,7 @@ fn check(definition: &Definition, output: Output) -> Result<(), Failure> {
                 if output.is_json() {
                     output.json(&json::DomainCheck::Note(mistake(note)))?;
                 } else {
-                    output.text(&note.to_string())?;
+                    output.text(&shown(note).to_string())?;
                 }
             }
             let checked = json::Checked {
@@ -86,7 +86,11 @@ fn explain(domain: &Domain, text: &str, output: Output) -> Result<(), Failure> {
     if output.is_json() {
         output.json(&explained(&explanation))
     } else {
-        output.text(&explanation.to_string())
+        // Names of fields are whatever a schema calls them; the lines of an explanation are its own.
+        let byte_fields = explanation.byte_fields.as_ref();
+        let byte_fields =
+            byte_fields.map(|fields| fields.iter().map(|field| visible(field).into()).collect());
+        output.text(&Explanation { byte_fields, ..explanation }.to_string())
     }
 }
 
@@ -212,6 +216,11 @@ fn find(domain: &Domain, text: &str) -> Result<TypeName, Failure> {
 }
 
 fn unknown(domain: &Domain, text: &str) -> Failure {
+    if let Some(name) = text.parse().ok().filter(|name| domain.service(name).is_some()) {
+        let name: ServiceName = name;
+        return Failure::new(Exit::NotFound, format!("{name} is a service, and types are explained"))
+            .mend("What services do: comms domain show services");
+    }
     let failure =
         Failure::new(Exit::NotFound, format!("nothing is called {text} in the domain {}", domain.name));
     match domain.nearest(Kind::Command, text) {

@@ -50,6 +50,14 @@ impl Failure {
         self
     }
 
+    /// Adds that the result could not be printed either, where that is so.
+    pub(crate) fn unheard(self, printed: Result<(), Failure>) -> Self {
+        match printed {
+            Ok(()) => self,
+            Err(failure) => failure.lines.into_iter().fold(self.mend(failure.message), Self::mend),
+        }
+    }
+
     /// Adds the places that are wrong, each with what is wrong there.
     pub(crate) fn problems(mut self, problems: impl IntoIterator<Item = json::Problem>) -> Self {
         self.problems.extend(problems);
@@ -123,6 +131,17 @@ mod tests {
             failure.to_string(),
             "error: t.Do rejected: bad\\u001b]0;PWN\\u0007\\rdone\\nerror: forged line\n  /a\\n   \\u009b2K\n  \
              x\\u2028y"
+        );
+    }
+
+    #[test]
+    fn a_result_that_could_not_be_printed_does_not_hide_it() {
+        let full = || Failure::output(std::io::Error::other("no room"));
+        let failure = Failure::new(Exit::Refused, "t.Do rejected: no").unheard(Err(full()));
+        assert_eq!(failure.exit(), Exit::Refused);
+        assert_eq!(
+            failure.to_string(),
+            "error: t.Do rejected: no\n  standard output cannot be written\n  because: no room"
         );
     }
 

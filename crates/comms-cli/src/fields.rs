@@ -78,8 +78,9 @@ impl Fields {
                     let names: Vec<String> = path.split('/').skip(1).map(unescaped).collect();
                     let field = names.join(".");
                     // A text that is no name of a file would only hide the advice.
-                    let is_name = !text.is_empty() && text.chars().count() <= FILE_CHARS_MAX;
-                    let file = if is_name { text.as_str() } else { "PATH" };
+                    let named = text.strip_prefix('@').unwrap_or(text);
+                    let is_name = !named.is_empty() && named.chars().count() <= FILE_CHARS_MAX;
+                    let file = if is_name { named } else { "PATH" };
                     return Some(format!("{field}=@{file} sends the file {file}; {field}=- standard input"));
                 }
                 Field::Value(_) => return None,
@@ -203,13 +204,17 @@ mod tests {
     #[test]
     fn text_where_bytes_belong_gets_the_form_of_a_file() {
         let long = "x".repeat(FILE_CHARS_MAX + 1);
-        let words = ["file=yy", "by.scan=a b.pdf", "empty=", &format!("long={long}"), "done=@yy", "n:=1"];
+        let long = format!("long={long}");
+        let words =
+            ["file=yy", "by.scan=a b.pdf", "empty=", &long, "done=@yy", "n:=1", "text==@big", "sign==@"];
         let fields = Fields::parse(&words.map(ToOwned::to_owned)).unwrap();
         for (path, advice) in [
             ("/file", Some("file=@yy sends the file yy; file=- standard input")),
             ("/by/scan", Some("by.scan=@a b.pdf sends the file a b.pdf; by.scan=- standard input")),
             ("/empty", Some("empty=@PATH sends the file PATH; empty=- standard input")),
             ("/long", Some("long=@PATH sends the file PATH; long=- standard input")),
+            ("/text", Some("text=@big sends the file big; text=- standard input")),
+            ("/sign", Some("sign=@PATH sends the file PATH; sign=- standard input")),
             ("/by", None),
             ("/file/below", None),
             ("/done", None),

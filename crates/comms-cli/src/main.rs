@@ -24,10 +24,10 @@ mod session;
 mod settings;
 mod signals;
 mod up;
+mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, Command, Global};
@@ -41,13 +41,13 @@ const LOG: &str = "COMMS_LOG";
 const LOG_OF_A_NODE: &str = "comms=warn,comms_node=warn,comms_store=warn";
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => return explain(&error).into(),
-    };
-    if let Command::GuardNatsServer { arguments } = arguments.command {
+    if let Some(arguments) = comms_node::guard::asked(std::env::args_os()) {
         return comms_node::guard::run(arguments);
     }
+    let arguments = match usage::parse(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::explain(error).into(),
+    };
     withhold(&arguments.command);
     log(matches!(arguments.command, Command::Up(_)));
     let output = Output::detect(arguments.global.json);
@@ -60,16 +60,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Closes what this process makes to others, whatever mask it was started with: all of a node's files, as nats-server
-/// inherits the mask, and to writing whatever else is made.
+/// Sets what is withheld from the files that this process makes, whatever mask it was started with. All of a node's
+/// files are its user's alone, and nats-server inherits the mask. What else is made is as open to others as the mask says, but
+/// never to everybody's writing; and from the user nothing is withheld, since what is made is read and written again.
 fn withhold(command: &Command) {
     use rustix::fs::Mode;
-    let at_least = match command {
-        Command::Up(_) | Command::Demo(_) | Command::Bench(_) => Mode::RWXG | Mode::RWXO,
-        _ => Mode::WOTH,
-    };
-    let before = rustix::process::umask(at_least);
-    rustix::process::umask(before | at_least);
+    let others = Mode::RWXG | Mode::RWXO;
+    let before = rustix::process::umask(others);
+    if !matches!(command, Command::Up(_) | Command::Demo(_) | Command::Bench(_)) {
+        rustix::process::umask((before & others) | Mode::WOTH);
+    }
 }
 
 fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
@@ -103,31 +103,12 @@ async fn carry_out(command: Command, global: &Global, output: Output) -> Result<
         Command::Bench(bench) => bench::bench(&bench, output).await,
         Command::Version => version(output),
         Command::Completions(of) => completions::completions(&of),
-        Command::GuardNatsServer { .. } => unreachable!("carried out before any thread was started"),
     }
 }
 
 fn version(output: Output) -> Result<(), Failure> {
     let version = json::Version { version: env!("CARGO_PKG_VERSION").to_owned() };
     if output.is_json() { output.json(&version) } else { output.text(&format!("comms {}", version.version)) }
-}
-
-/// Help and versions are answers; everything else the parser says is a mistake in the command line.
-fn explain(error: &clap::Error) -> Exit {
-    let output = Output::detect(false);
-    let text = error.render();
-    if error.use_stderr() {
-        output::usage(&text.to_string());
-        return Exit::Usage;
-    }
-    let said = if output.is_coloured() { text.ansi().to_string() } else { text.to_string() };
-    match output::own(&said) {
-        Ok(()) => Exit::Done,
-        Err(failure) => {
-            output.failure(&failure);
-            failure.exit()
-        }
-    }
 }
 
 /// Events of the log go to standard error, each on one line.

@@ -8,6 +8,8 @@ mod publish;
 mod send;
 mod watch;
 
+use std::collections::BTreeSet;
+
 use comms::{ErrorKind, MsgId, TypeName};
 use comms_domain::{Domain, Service};
 use comms_msg::{Kind, ServiceName};
@@ -23,6 +25,9 @@ pub(crate) use ask::ask;
 pub(crate) use publish::publish;
 pub(crate) use send::send;
 pub(crate) use watch::watch;
+
+/// What a refusal says, in the node's words or else in these.
+const NOTHING_STORED: &str = "nothing was stored";
 
 /// What goes with a message, checked.
 #[derive(Debug, Clone)]
@@ -128,7 +133,10 @@ impl Attempt<'_> {
             (ErrorKind::Denied | ErrorKind::Unknown, Some(domain)) if domain.kind(name) != Some(kind) => {
                 return unknown(domain, kind, name.as_str());
             }
-            (ErrorKind::Denied, Some(domain)) => return denied(domain, kind, name, speaker),
+            // Where the definition lets the speaker, something else is denied, and the door says what.
+            (ErrorKind::Denied, Some(domain)) if !may(domain, kind, name, speaker) => {
+                return denied(domain, kind, name, speaker);
+            }
             (ErrorKind::Unavailable, Some(domain)) if kind == Kind::Query => {
                 let answers = domain.services_that(|service| service.answers.contains(name));
                 let answers: Vec<&str> = answers.map(ServiceName::as_str).collect();
@@ -137,6 +145,7 @@ impl Attempt<'_> {
             _ => {}
         }
         let may_have_happened = error.may_have_happened();
+        let is_said = error.message().contains(NOTHING_STORED);
         let is_refused = matches!(
             error.kind(),
             ErrorKind::Invalid
@@ -160,18 +169,30 @@ impl Attempt<'_> {
             (true, true) => {
                 failure.mend(format!("To send it again without doubling it: the same with --id {id}"))
             }
-            (true, false) if is_refused => failure.mend("nothing was stored."),
+            (true, false) if is_refused && !is_said => failure.mend(format!("{NOTHING_STORED}.")),
             _ => failure,
         }
     }
 }
 
-fn denied(domain: &Domain, kind: Kind, name: &TypeName, speaker: &str) -> Failure {
-    let (verb, list): (_, fn(&Service) -> &std::collections::BTreeSet<TypeName>) = match kind {
+/// The word for what one does with a type of that kind, and where a service lists the types with which it may.
+fn right(kind: Kind) -> (&'static str, fn(&Service) -> &BTreeSet<TypeName>) {
+    match kind {
         Kind::Command => ("send", |service| &service.sends),
         Kind::Query => ("ask", |service| &service.asks),
         Kind::Event => ("emit", |service| &service.emits),
-    };
+    }
+}
+
+/// Whether the definition lets the speaker do that with the type.
+fn may(domain: &Domain, kind: Kind, name: &TypeName, speaker: &str) -> bool {
+    let (_, list) = right(kind);
+    let service = speaker.parse().ok().and_then(|speaker| domain.service(&speaker));
+    service.is_some_and(|service| list(service).contains(name))
+}
+
+fn denied(domain: &Domain, kind: Kind, name: &TypeName, speaker: &str) -> Failure {
+    let (verb, list) = right(kind);
     let names = domain.services_that(|service| list(service).contains(name)).map(ServiceName::as_str);
     let listed: Vec<&str> = names.filter(|name| !is_built_in(name)).collect();
     let listed = if listed.is_empty() { "nobody".to_owned() } else { listed.join(", ") };

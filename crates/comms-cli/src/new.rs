@@ -53,9 +53,10 @@ pub(crate) fn run(new: &args::New, output: Output) -> Result<(), Failure> {
         files: TEMPLATES.iter().map(|(file, _)| (*file).to_owned()).chain([DOCUMENT.to_owned()]).collect(),
     };
     let parts = "domain.toml, schemas/, services/rust, services/python, README.md, report.pdf";
-    output.say(&created, &Row::new("created").tone(Tone::Good).cell(parts))?;
-    output.row(&Row::new("next").cell(format!("cd {} && comms up", new.dir.display())))?;
-    Ok(())
+    output
+        .say(&created, &Row::new("created").tone(Tone::Good).cell(parts))
+        .and_then(|()| output.row(&Row::new("next").cell(format!("cd {} && comms up", new.dir.display()))))
+        .map_err(|unheard| unheard.mend(format!("The domain is written: {}", created.folder)))
 }
 
 /// Writes the domain into a folder that exists and is empty.

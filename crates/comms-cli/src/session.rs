@@ -57,6 +57,7 @@ impl From<NodeError> for Failure {
             | NodeError::Held { .. }
             | NodeError::Lost { .. }
             | NodeError::Malformed { .. }
+            | NodeError::Misplaced { .. }
             | NodeError::NameKept { .. }
             | NodeError::Planted { .. }
             | NodeError::Forbidden { .. }

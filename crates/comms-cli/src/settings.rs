@@ -31,13 +31,14 @@ struct Key {
 
 const LISTEN: &str = "listen";
 const HTTP: &str = "http";
+const LEAF_LISTEN: &str = "leaf_listen";
 
 const KEYS: [Key; 10] = [
     Key { name: LISTEN, variable: "COMMS_LISTEN", flag: "--listen", default: Some("127.0.0.1:4222") },
     Key { name: HTTP, variable: "COMMS_HTTP", flag: "--http", default: Some("127.0.0.1:7180") },
     Key { name: "nats", variable: "COMMS_NATS", flag: "--nats", default: None },
     Key { name: "name", variable: "COMMS_NAME", flag: "--name", default: None },
-    Key { name: "leaf_listen", variable: "COMMS_LEAF_LISTEN", flag: "--leaf-listen", default: None },
+    Key { name: LEAF_LISTEN, variable: "COMMS_LEAF_LISTEN", flag: "--leaf-listen", default: None },
     Key { name: "leafs", variable: "COMMS_LEAFS", flag: "--leaf", default: None },
     Key { name: "join", variable: "COMMS_JOIN", flag: "--join", default: None },
     Key { name: "join_key", variable: "COMMS_JOIN_KEY", flag: "--join-key", default: None },
@@ -126,7 +127,7 @@ impl Given {
                 HTTP => one(&up.http),
                 "nats" => one(&up.nats),
                 "name" => names(up.name.as_slice()),
-                "leaf_listen" => one(&up.leaf_listen),
+                LEAF_LISTEN => one(&up.leaf_listen),
                 "leafs" => names(&up.leafs),
                 "join" => one(&up.join),
                 "join_key" => up.join_key.iter().map(|path| path.display().to_string()).collect(),
@@ -151,6 +152,7 @@ impl Settings {
     ) -> Result<Self, Failure> {
         let mut builder = Config::builder().add_source(Given::defaults());
         if let Some(file) = home.map(|home| home.join(FILE)).filter(|file| file.exists()) {
+            is_toml(&file)?;
             builder = builder.add_source(File::new(&file.to_string_lossy(), FileFormat::Toml));
         }
         let builder = builder.add_source(Given::environment(variable)).add_source(Given::flags(up));
@@ -160,14 +162,39 @@ impl Settings {
         let found = |name: &str| all.iter().find(|setting| setting.name == name);
         let text = |name: &str| found(name).map(|setting| setting.value.clone());
         let required = |name: &'static str| found(name).expect("it has a default");
-        Ok(Self {
+        let given = Self {
             listen: Listen::read(required(LISTEN))?,
             http: Listen::read(required(HTTP)).and_then(|http| loopback(http, required(HTTP)))?,
             nats: text("nats"),
             name: found("name").map(node_name).transpose()?,
             bridge: bridge(&found)?,
-            all,
-        })
+            all: all.clone(),
+        };
+        given.apart(&found)?;
+        Ok(given)
+    }
+
+    /// Each of what listens has an address of its own.
+    fn apart<'a>(&self, found: &impl Fn(&str) -> Option<&'a Setting>) -> Result<(), Failure> {
+        let listen = self.nats.is_none().then_some(self.listen.address);
+        let leafs = match &self.bridge {
+            Bridge::Hub { listen, .. } => Some(*listen),
+            Bridge::Leaf { .. } | Bridge::None => None,
+        };
+        let all = [(HTTP, Some(self.http.address)), (LISTEN, listen), (LEAF_LISTEN, leafs)];
+        let all: Vec<_> =
+            all.iter().filter_map(|(name, address)| Some((found(name)?, (*address)?))).collect();
+        for (index, (one, address)) in all.iter().enumerate() {
+            for (other, taken) in &all[..index] {
+                if overlap(*address, *taken) {
+                    // What was chosen is what can be chosen otherwise.
+                    let (chosen, other) = if one.from == DEFAULT { (other, one) } else { (one, other) };
+                    let why = format!("{} {} is the same address", called(other), other.value);
+                    return Err(chosen.wrong(why, "Take another port for one of them; port 0 takes any"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What nats-server is to be used.
@@ -177,6 +204,33 @@ impl Settings {
             None => Nats::Managed(self.listen.address),
         }
     }
+}
+
+/// Whether one of the two leaves no room for the other.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (here, there) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let meet = here == there || here.is_unspecified() || there.is_unspecified();
+    one.port() != 0 && one.port() == other.port() && meet
+}
+
+/// How people call where a value is from.
+fn called(setting: &Setting) -> String {
+    let flag = || KEYS.iter().find(|key| key.name == setting.name).map_or("", |key| key.flag);
+    if setting.from == DEFAULT { format!("the default of {}", flag()) } else { setting.from.clone() }
+}
+
+/// Reads the file as TOML for the place of a mistake in it.
+fn is_toml(file: &Path) -> Result<(), Failure> {
+    let wrong = |place: String| Failure::new(Exit::Config, format!("{}{place}", file.display()));
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| wrong(" cannot be read as options of a node".to_owned()).because(&error))?;
+    let Err(error) = toml::from_str::<toml::Table>(&text) else { return Ok(()) };
+    let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or(&text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let what = error.message().lines().collect::<Vec<_>>().join("; ");
+    Err(wrong(format!(":{line}:{column}  {what}"))
+        .mend("Options are key = \"value\"; which there are: comms up --show-config"))
 }
 
 fn wrong_file() -> String {
@@ -263,7 +317,7 @@ fn node_names(setting: Option<&Setting>) -> Result<Vec<NodeName>, Failure> {
 fn bridge<'a>(found: &impl Fn(&str) -> Option<&'a Setting>) -> Result<Bridge, Failure> {
     let needs =
         |setting: &Setting, what: &str| setting.wrong(format!("this needs {what} too"), "comms up --help");
-    match (found("leaf_listen"), found("join")) {
+    match (found(LEAF_LISTEN), found("join")) {
         (Some(listen), join) => {
             if let Some(other) = join.or_else(|| found("nats")) {
                 return Err(other.wrong(
@@ -365,7 +419,32 @@ mod tests {
             (&[], "", &[("COMMS_LISTEN", "4222")], "COMMS_LISTEN 4222: not an address\n"),
             (&[], "http = \"0.0.0.0:1\"", &[], "/comms.toml 0.0.0.0:1: tokens would travel in the clear"),
             (&[], "listn = \"x\"", &[], "listn is no option of a node\n  options are: listen, http,"),
-            (&[], "listen = [", &[], "comms.toml cannot be read as options of a node\n"),
+            (&[], "listen = \"127.0.0.1:1\"\nhttp = [\n", &[], "/comms.toml:2:9  unclosed array"),
+            (&[], "a = \"ä\"\na = 2", &[], "/comms.toml:2:1  duplicate key\n  Options are "),
+            (
+                &["--listen", "127.0.0.1:1", "--http", "127.0.0.1:1"],
+                "",
+                &[],
+                "--listen 127.0.0.1:1: --http 127.0.0.1:1 is the same address\n",
+            ),
+            (
+                &["--http", "127.0.0.1:4222"],
+                "",
+                &[],
+                "--http 127.0.0.1:4222: the default of --listen 127.0.0.1:4222 is the same address\n",
+            ),
+            (
+                &["--listen", "0.0.0.0:7180"],
+                "",
+                &[],
+                "--listen 0.0.0.0:7180: the default of --http 127.0.0.1:7180 is the same",
+            ),
+            (
+                &["--listen", "127.0.0.1:1"],
+                "leaf_listen = \"0.0.0.0:1\"\nleafs = \"a\"",
+                &[],
+                "/comms.toml 0.0.0.0:1: --listen 127.0.0.1:1 is the same",
+            ),
             (&[], "leafs = [[\"a\"]]", &[], "leafs is not text, or a list of texts"),
             (&[], "", &[("COMMS_NAME", "A B")], "COMMS_NAME A B: not the name of a node"),
             (&[], "join = \"nats://x\"", &[], "this needs the key that the hub made"),

@@ -3,7 +3,7 @@
 //! What a node is and how it starts and stops is the node's business; here it is started, spoken for, and stopped by
 //! signals: the first in order, the second at once.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,9 @@ use crate::json;
 use crate::output::{self, Output, Row, Tone, count, milliseconds, span};
 use crate::settings::Settings;
 use crate::signals::Signals;
+
+/// What leafs reach, in words.
+const LEAFS: &str = "nats-server, for leafs,";
 
 /// A supervisor may signal a process and its group: what comes so soon after the first signal is the same one.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
@@ -54,9 +57,9 @@ pub(crate) async fn up(up: args::Up, output: Output) -> Result<(), Failure> {
         }
     };
     let listen = settings.nats.is_none().then_some(settings.listen.address);
-    let warnings: Vec<String> =
-        [moved, node.summary().warnings.clone(), listen.and_then(open_to_others).into_iter().collect()]
-            .concat();
+    let open = [(listen, "nats-server", "--listen"), (node.summary().leafs, LEAFS, "--leaf-listen")];
+    let open = open.into_iter().filter_map(|(at, what, flag)| open_to_others(at?, what, flag)).collect();
+    let warnings: Vec<String> = [moved, node.summary().warnings.clone(), open].concat();
     // Whatever could not be printed: from here on the node is ended in order.
     let said = output
         .json(&json::Up::Ready(json::Ready {
@@ -200,6 +203,7 @@ pub(crate) fn ready(summary: &Summary, start: Instant) -> json::Ready {
         nats: summary.nats.clone(),
         http: summary.http.clone(),
         listen: None,
+        leaf_listen: summary.leafs.map(|at| at.to_string()),
         is_syncing: summary.is_syncing,
         warnings: summary.warnings.clone(),
         ms: milliseconds(start.elapsed()),
@@ -207,7 +211,7 @@ pub(crate) fn ready(summary: &Summary, start: Instant) -> json::Ready {
 }
 
 /// What listening beyond this machine means.
-fn open_to_others(listen: SocketAddr) -> Option<String> {
+fn open_to_others(listen: SocketAddr, what: &str, flag: &str) -> Option<String> {
     if listen.ip().to_canonical().is_loopback() {
         return None;
     }
@@ -216,9 +220,9 @@ fn open_to_others(listen: SocketAddr) -> Option<String> {
     } else {
         "an address of this machine"
     };
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port()));
     Some(format!(
-        "open     nats-server listens on {whose}: other machines reach it, and what travels is not encrypted. Only here: --listen 127.0.0.1:{}",
-        listen.port()
+        "open     {what} listens on {whose}: other machines reach it, and what travels is not encrypted. Only here: {flag} {here}"
     ))
 }
 
@@ -249,6 +253,12 @@ fn describe(
         nats = nats.cell(files(&summary.folder.join("nats")));
     }
     output.row(&nats)?;
+    if let Some(leafs) = summary.leafs {
+        let of = if leafs.ip().is_unspecified() { " (all addresses)" } else { "" };
+        output.row(
+            &Row::new("leafs").cell(format!("{leafs}{of}")).cell("other nodes of the domain join here"),
+        )?;
+    }
     let http =
         Row::new("http").cell(address(&summary.http)).cell("content in and out, changes of the definition");
     output.row(&http.cell(files(&summary.folder.join("content"))))?;

@@ -68,7 +68,7 @@ impl Reply {
         Ok(())
     }
 
-    /// Reads one reply, or an array of up to [`FRAME_MSGS_MAX`], in either form, without copying the values.
+    /// Reads one reply, or an array of 1 to [`FRAME_MSGS_MAX`], in either form, without copying the values.
     pub fn read(payload: &Bytes) -> Result<Vec<Reply>> {
         if payload.len() > MSG_BYTES_MAX {
             return Err(Error::too_large(payload.len(), MSG_BYTES_MAX, "bytes"));
@@ -81,6 +81,9 @@ impl Reply {
         let replies = match reader.kind().map_err(content_error)? {
             Kind::Array => {
                 let count = reader.array().map_err(content_error)?;
+                if count == 0 {
+                    return Err(Error::malformed("an array of no replies", "at least one"));
+                }
                 if count > FRAME_MSGS_MAX {
                     return Err(Error::too_large(count, FRAME_MSGS_MAX, "replies"));
                 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::error::Socket;
-use crate::folder::FOLDER;
+use crate::folder::{FOLDER, Folder};
 
 /// Ports above a customary one that are tried before the system chooses: as many domains as one machine will run.
 const PORTS_TRIED: u16 = 64;
@@ -50,6 +50,16 @@ pub(crate) fn check(socket: Socket, address: SocketAddr) -> Result<(), Error> {
     }
 }
 
+/// The address, with a port that is free now in the place of port 0. For whoever cannot be asked which port it took, and
+/// must take the same one when it is started again.
+pub(crate) fn chosen(socket: Socket, address: SocketAddr) -> Result<SocketAddr, Error> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    let bound = TcpListener::bind(address).and_then(|listener| listener.local_addr());
+    bound.map_err(|source| taken(socket, address, source))
+}
+
 /// Why an address cannot be listened on.
 pub(crate) fn taken(socket: Socket, address: SocketAddr, source: io::Error) -> Error {
     let holder = (source.kind() == io::ErrorKind::AddrInUse).then(|| Holder::of(address)).flatten();
@@ -70,8 +80,9 @@ pub fn beside_other_nodes(address: SocketAddr, home: &Path) -> (SocketAddr, Opti
     (free.unwrap_or(SocketAddr::new(address.ip(), 0)), Some(other))
 }
 
-/// The folder of the domain whose node a process is or has started, by its command line.
-fn home(arguments: &[PathBuf], working: Option<PathBuf>) -> Option<PathBuf> {
+/// The folder of the domain whose node a process is or has started: its nats-server names a file in it, and a node works in
+/// it or below and holds its lock, whatever its program is called.
+fn home(pid: u32, arguments: &[PathBuf], working: Option<PathBuf>) -> Option<PathBuf> {
     let inside = |path: &PathBuf| {
         let comms = path.ancestors().find(|part| part.file_name().is_some_and(|name| name == FOLDER))?;
         comms.parent().map(Path::to_owned)
@@ -79,10 +90,10 @@ fn home(arguments: &[PathBuf], working: Option<PathBuf>) -> Option<PathBuf> {
     if let Some(home) = arguments.iter().find_map(inside) {
         return Some(home);
     }
-    let is_up =
-        arguments.first()?.file_name()? == "comms" && arguments.iter().any(|word| word.as_os_str() == "up");
-    let working = working.filter(|_| is_up)?;
-    working.ancestors().find(|folder| folder.join(FOLDER).is_dir()).map(Path::to_owned)
+    let working = working?;
+    let home = working.ancestors().find(|folder| folder.join(FOLDER).is_dir())?;
+    let holder = Folder::beside(home).ok()?.holder()?;
+    (holder == pid).then(|| home.to_owned())
 }
 
 #[cfg(target_os = "linux")]
@@ -132,7 +143,7 @@ mod procfs {
         Some(Holder {
             pid,
             program: program.map_or_else(|| "a program".into(), |name| name.to_string_lossy().into_owned()),
-            home: home(&arguments, fs::read_link(process.join("cwd")).ok()),
+            home: home(pid, &arguments, fs::read_link(process.join("cwd")).ok()),
         })
     }
 }
@@ -173,24 +184,36 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_known_by_its_command_line() {
+    fn port_0_becomes_a_port_that_is_free_and_stays_otherwise() {
+        let chosen = |text: &str| chosen(Socket::Leafs, text.parse().unwrap()).unwrap();
+        let address = chosen("127.0.0.1:0");
+        assert!(address.port() != 0 && address.ip().is_loopback());
+        TcpListener::bind(address).unwrap();
+        assert_eq!(chosen("127.0.0.1:7422").port(), 7422);
+    }
+
+    #[test]
+    fn a_node_is_known_by_its_folder_whatever_its_program_is_called() {
         let words = |line: &str| line.split(' ').map(PathBuf::from).collect::<Vec<_>>();
         let server =
             words("/usr/bin/nats-server --config /srv/ada/library/.comms/nats/nats-server.conf --port 4222");
-        assert_eq!(home(&server, None), Some("/srv/ada/library".into()));
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(FOLDER)).unwrap();
-        let below = folder.path().join("below");
-        for (line, working, found) in [
-            ("target/comms up", Some(below.clone()), Some(folder.path().to_owned())),
-            ("comms --json up --http x", Some(folder.path().to_owned()), Some(folder.path().to_owned())),
-            ("comms watch *", Some(below.clone()), None),
-            ("uncommon up", Some(below), None),
-            ("comms up", None, None),
-            ("", None, None),
+        assert_eq!(home(1, &server, None), Some("/srv/ada/library".into()));
+        let place = tempfile::tempdir().unwrap();
+        let (node, below) = (place.path().to_owned(), place.path().join("below"));
+        let (me, other) = (std::process::id(), std::process::id() + 1);
+        assert_eq!(home(me, &words("comms up"), Some(below.clone())), None, "no node was ever here");
+        let held = Folder::beside(&node).unwrap().hold().unwrap();
+        for (pid, line, working, found) in [
+            (me, "target/comms up", Some(&below), Some(&node)),
+            (me, "comms-new --json up --http x", Some(&node), Some(&node)),
+            (me, "c up", Some(&node), Some(&node)),
+            (me, "", Some(&node), Some(&node)),
+            (other, "comms up", Some(&node), None),
+            (me, "comms up", None, None),
         ] {
-            assert_eq!(home(&words(line), working), found, "{line}");
+            assert_eq!(home(pid, &words(line), working.cloned()).as_ref(), found, "{pid} {line}");
         }
+        drop(held);
     }
 
     #[cfg(target_os = "linux")]

@@ -94,8 +94,8 @@ impl Administration {
         let orphans = self.orphaned(&changes).await.map_err(|e| failed(&e))?;
         if !orphans.is_empty() {
             let message = format!(
-                "the change would orphan what is stored; nothing was changed:\n  {}",
-                orphans.join("\n  ")
+                "the change would orphan what is stored; nothing was changed; {}",
+                orphans.join("; ")
             );
             return Err(Refusal::new(RefusalKind::Conflict, message));
         }
@@ -201,7 +201,7 @@ fn permitted(changes: &Changes, in_force: &str, over: Option<&str>, confirmed: b
     }
     let forbidden = changes.forbidden();
     if !forbidden.is_empty() {
-        return conflict(format!("nothing was changed:\n  {}", forbidden.join("\n  ")));
+        return conflict(format!("nothing was changed; {}", forbidden.join("; ")));
     }
     let warnings = changes.warnings();
     if !warnings.is_empty() && !confirmed {
@@ -215,13 +215,19 @@ fn permitted(changes: &Changes, in_force: &str, over: Option<&str>, confirmed: b
 
 fn parse(definition: Definition) -> Result<(Sources, Domain), Refusal> {
     let sources = Sources { file: definition.file, definition: definition.toml, schemas: definition.schemas };
-    let domain = sources.parse().map_err(|e| Refusal::new(RefusalKind::Invalid, e.to_string()))?;
+    let domain = sources.parse().map_err(|e| Refusal::new(RefusalKind::Invalid, one_line(&e)))?;
     Ok((sources, domain))
+}
+
+/// A refusal is one line, whoever shows it; its parts are joined as the parts of every refusal are.
+fn one_line(error: &Error) -> String {
+    let text = error.to_string();
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 fn failed(error: &Error) -> Refusal {
     tracing::error!(%error, "the definition could not be changed");
-    let mut message = error.to_string();
+    let mut message = one_line(error);
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         message.push_str(&format!(": {cause}"));
@@ -272,6 +278,7 @@ mod tests {
                 (Err(refusal), Err(words)) => {
                     assert_eq!(refusal.kind, RefusalKind::Conflict);
                     assert!(refusal.message.contains(words) && !refusal.may_have_happened, "{refusal}");
+                    assert_eq!(refusal.message.lines().count(), 1, "{refusal}");
                 }
                 (result, wanted) => panic!("{} v{}: {result:?}, not {wanted:?}", new.name, new.version),
             }

@@ -66,6 +66,16 @@ pub enum Error {
         /// Why, and what would be right.
         doubt: comms::trust::Doubt,
     },
+    /// Something else stands where the node has a file of its own. Nothing was started.
+    #[error("{} is {is}, and a node has {expected} there; nothing was started\n  move it away: the node makes its own", path.display())]
+    Misplaced {
+        /// What.
+        path: PathBuf,
+        /// What it is.
+        is: &'static str,
+        /// What should be there.
+        expected: &'static str,
+    },
     /// A path that no configuration can name.
     #[error("{} has a name that is not UTF-8, and nats-server's configuration could not name it\n  move the domain to another folder", path.display())]
     NotText {

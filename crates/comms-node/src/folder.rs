@@ -121,6 +121,16 @@ impl Folder {
         self.root.join(SOCKET)
     }
 
+    /// Who holds it holds this file.
+    fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The process that held the folder last, which may have ended; none where it cannot be told.
+    pub(crate) fn holder(&self) -> Option<u32> {
+        read_small(&self.lock()).ok()??.trim().parse().ok()
+    }
+
     /// Makes the folder where it is missing and holds it for this process.
     ///
     /// Refused with [`Error::Held`] while another process holds it; the error names that process where it can be
@@ -137,7 +147,7 @@ impl Folder {
         // Removing the file that is locked would let a second node in, and with it a second server onto the store. What
         // the node works in cannot be removed without the node noticing.
         let folders = [lock_folder(&self.root)?, lock_folder(&self.nats())?];
-        let path = self.root.join("lock");
+        let path = self.lock();
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -178,8 +188,12 @@ impl Folder {
         Ok(self.kept_name()?.zip(self.kept_secret()?))
     }
 
+    fn name_file(&self) -> PathBuf {
+        self.node().join("name")
+    }
+
     fn kept_name(&self) -> Result<Option<NodeName>, Error> {
-        let path = self.node().join("name");
+        let path = self.name_file();
         let Some(text) = read_small(&path)? else { return Ok(None) };
         let name = text.trim().parse().map_err(|error: comms_domain::NodeNameError| Error::Malformed {
             path,
@@ -233,6 +247,21 @@ impl Held {
         Ok((self.name(given)?, self.secret()?))
     }
 
+    /// Refuses a folder whose log is of a node of another name than the one that is kept: it was changed by hand or removed, and
+    /// the names of the streams come from it.
+    pub(crate) fn is_of(&self, logged: &NodeName) -> Result<(), Error> {
+        let kept = self.folder.kept_name()?;
+        if kept.as_ref() == Some(logged) {
+            return Ok(());
+        }
+        let says = kept.map_or_else(|| "it is not there".to_owned(), |kept| format!("it says {kept}"));
+        Err(Error::Malformed {
+            path: self.folder.name_file(),
+            expected: "the name of the node whose log is in this folder",
+            why: format!("{says}, and the streams are those of {logged}; write {logged} there again"),
+        })
+    }
+
     fn name(&self, given: Option<&NodeName>) -> Result<NodeName, Error> {
         if let Some(kept) = self.folder.kept_name()? {
             return match given {
@@ -243,7 +272,7 @@ impl Held {
             };
         }
         let name = given.cloned().unwrap_or_else(random_name);
-        replace(&self.folder.node().join("name"), format!("{name}\n").as_bytes(), Durability::Synced)?;
+        replace(&self.folder.name_file(), format!("{name}\n").as_bytes(), Durability::Synced)?;
         Ok(name)
     }
 
@@ -477,6 +506,23 @@ mod tests {
         let hub: NodeName = "hub".parse().unwrap();
         assert_eq!(held.identity(Some(&hub)).unwrap().0, hub);
         assert_eq!(held.identity(None).unwrap().0, hub);
+    }
+
+    #[test]
+    fn a_name_that_is_not_the_logs_is_refused_by_name() {
+        let (_home, folder) = folder();
+        let held = folder.hold().unwrap();
+        let (mine, other): (NodeName, NodeName) = ("n-a".parse().unwrap(), "n-b".parse().unwrap());
+        assert!(
+            held.is_of(&mine)
+                .unwrap_err()
+                .to_string()
+                .contains("it is not there, and the streams are those of n-a")
+        );
+        held.identity(Some(&mine)).unwrap();
+        held.is_of(&mine).unwrap();
+        let said = held.is_of(&other).unwrap_err().to_string();
+        assert!(said.contains("node/name does not hold") && said.contains("it says n-a"), "{said}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::server::{Leash, Order};
 
-/// The hidden subcommand by which an executable asks for [`run`].
+/// The first argument by which an executable asks itself for [`run`]. It is no subcommand: help and completions know nothing of it.
 pub const SUBCOMMAND: &str = "guard-nats-server";
 
 /// How a node starts its guard.
@@ -75,6 +75,12 @@ impl Manner {
             Manner::Stay => "stay",
         }
     }
+}
+
+/// What an executable hands to [`run`], if these arguments (with the program's name first) ask for it.
+pub fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Vec<OsString>> {
+    let mut arguments = arguments.into_iter().skip(1);
+    (arguments.next()? == SUBCOMMAND).then(|| arguments.collect())
 }
 
 /// The guard's `main`: `args` are what follows [`SUBCOMMAND`], namely the process id of the node, a manner, the

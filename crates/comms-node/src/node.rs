@@ -6,6 +6,7 @@
 //! nats-server ends.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -40,7 +41,7 @@ use crate::options::{Bridge, Nats, Options};
 use crate::room::Room;
 use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
-use crate::witness::{Comparing, Names, Witness, record_loss};
+use crate::witness::{Comparing, Names, Witness, record_loss, witnessed};
 use crate::{Error, Socket, address, bridge, external, provision};
 
 /// A running node.
@@ -73,6 +74,8 @@ pub struct Summary {
     pub is_syncing: bool,
     /// Whether the server is the node's own.
     pub is_managed: bool,
+    /// Where leafs join, if they may: an address that its nats-server listens on.
+    pub leafs: Option<SocketAddr>,
     /// Where the node's own HTTP listens.
     pub http: String,
     /// The folder of its files.
@@ -96,6 +99,9 @@ impl Node {
             if !why.is_empty() {
                 return Err(Error::Forbidden { why });
             }
+        }
+        if let Some(logged) = witnessed(&folder)? {
+            held.is_of(&logged)?;
         }
         let (name, secret) = held.identity(options.name.as_ref())?;
         let id = NodeId { name, secret: *secret.bytes(), role: role(&options.bridge) };
@@ -304,6 +310,7 @@ impl Node {
             nats_version: facts.as_ref().map(|f| f.version.clone()),
             is_syncing: facts.as_ref().is_some_and(|f| f.is_syncing),
             is_managed: server.is_some(),
+            leafs: server.as_ref().and_then(|server| server.leafs()),
             http,
             folder: folder.root().to_owned(),
             warnings: warnings(&domain, facts.as_ref(), &change, &witness),
@@ -390,7 +397,7 @@ async fn manage(
     id: &NodeId,
     layout: &Layout,
     keys: &Keys,
-    listen: std::net::SocketAddr,
+    listen: SocketAddr,
     options: &Options,
 ) -> Result<(Managed, ServerConfiguration), Error> {
     let binary = Binary::find(folder.home())?;
@@ -401,7 +408,9 @@ async fn manage(
     }
     match &options.bridge {
         Bridge::None => {}
-        Bridge::Hub { listen, .. } => server_options.leaf_listen = Some(*listen),
+        Bridge::Hub { listen, .. } => {
+            server_options.leaf_listen = Some(address::chosen(Socket::Leafs, *listen)?)
+        }
         Bridge::Leaf { url, seed_file, .. } => {
             leaf_seed(&place, seed_file)?;
             server_options.remote = Some(nats_conf::Remote { url: url.clone() });

@@ -2,18 +2,38 @@
 //!
 //! A folder can exist before the node's first start, in a place where others write. What another user put there, and
 //! every link and pipe, is refused by name before anything is started; what is only open to others is closed. The
-//! folder's own entries and those one level below are looked at: they are all that is read before it is verified.
-//! Blocks of content prove themselves, and the store of nats-server is compared with what was acknowledged.
+//! folder's own entries and those one level below are looked at, and of content the shards and uploads one level deeper:
+//! they are all that is read before it is verified. Blocks of content prove themselves, and the store of nats-server is compared
+//! with what was acknowledged. What is the owner's own and of another kind than the node's file of that name is refused too, before
+//! it fails somewhere.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use comms::local::SOCKET;
 use comms::trust::{Doubt, Marks, Me, What};
 
 use crate::Error;
 use crate::folder::file_error;
+
+/// What a node has in its folder under these names.
+const ENTRIES: [(&str, What); 10] = [
+    ("credentials", What::Folder),
+    ("node", What::Folder),
+    ("nats", What::Folder),
+    ("log", What::Folder),
+    (CONTENT, What::Folder),
+    ("applied", What::Folder),
+    (".gitignore", What::File),
+    ("lock", What::File),
+    ("node.json", What::File),
+    (SOCKET, What::Socket),
+];
+/// Folders with files alone in them, as far as the node has made them.
+const OF_FILES: [&str; 3] = ["credentials", "node", "applied"];
+const CONTENT: &str = "content";
 
 /// Refuses what was planted and closes what is open. A folder that is not there yet is in order.
 pub(crate) fn refuse(root: &Path) -> Result<(), Error> {
@@ -22,9 +42,22 @@ pub(crate) fn refuse(root: &Path) -> Result<(), Error> {
     let mut is_empty = true;
     for path in entries(root)? {
         is_empty = false;
-        if check(&path, me)?.is_some() && path.is_dir() {
-            for below in entries(&path)? {
-                check(&below, me)?;
+        if check(&path, me)?.is_none() {
+            continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some((_, expected)) = ENTRIES.iter().find(|(known, _)| *known == name) {
+            is_of_kind(&path, *expected)?;
+        }
+        for below in entries(&path)? {
+            check(&below, me)?;
+            if OF_FILES.contains(&name) {
+                is_of_kind(&below, What::File)?;
+            }
+            if name == CONTENT {
+                for shard in entries(&below)? {
+                    check(&shard, me)?;
+                }
             }
         }
     }
@@ -59,8 +92,29 @@ fn check(path: &Path, me: Me) -> Result<Option<bool>, Error> {
     }
 }
 
+/// Whether it is what the node has there.
+fn is_of_kind(path: &Path, expected: What) -> Result<(), Error> {
+    let called = |what| match what {
+        What::Folder => "a folder",
+        What::File => "a file",
+        What::Socket => "a socket",
+        What::Link => "a link",
+        What::Device => "a pipe or a device",
+    };
+    let metadata = fs::symlink_metadata(path).map_err(|source| file_error("look at", path, source))?;
+    let is = Marks::of(&metadata).is;
+    if is == expected {
+        return Ok(());
+    }
+    Err(Error::Misplaced { path: path.to_owned(), is: called(is), expected: called(expected) })
+}
+
+/// What is in a folder; nothing in what is none.
 fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>, Error> {
     let unread = |source| file_error("read", folder, source);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
     fs::read_dir(folder)
         .map_err(unread)?
         .map(|entry| entry.map(|entry| entry.path()).map_err(unread))
@@ -84,6 +138,32 @@ mod tests {
         (home, folder)
     }
 
+    #[test]
+    fn what_is_of_another_kind_is_refused_by_name() {
+        for (below, is, expected) in [
+            (".gitignore", "a folder", "a file"),
+            ("lock", "a folder", "a file"),
+            ("node.json", "a folder", "a file"),
+            (SOCKET, "a folder", "a socket"),
+            ("node/name", "a folder", "a file"),
+            ("credentials/desk.nk", "a folder", "a file"),
+            ("applied/definition.json", "a folder", "a file"),
+            (SOCKET, "a file", "a socket"),
+            ("content", "a file", "a folder"),
+            ("node", "a file", "a folder"),
+        ] {
+            let (_home, folder) = used();
+            let path = folder.root().join(below);
+            replace(&path, |path| match is {
+                "a folder" => fs::create_dir(path).unwrap(),
+                _ => fs::write(path, "").unwrap(),
+            });
+            let said = folder.hold().unwrap_err().to_string();
+            let wanted = format!("{} is {is}, and a node has {expected} there; ", path.display());
+            assert!(said.starts_with(&wanted), "{below}: {said}");
+        }
+    }
+
     type Plant = fn(&Path);
 
     /// Puts in the place of what is there.
@@ -93,6 +173,7 @@ mod tests {
         } else {
             let _ = fs::remove_file(path);
         }
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         with(path);
     }
 
@@ -125,6 +206,9 @@ mod tests {
             "applied/definition.json",
             "nats/store",
             "content/blocks",
+            "content/blocks/uploads",
+            "content/blocks/ab",
+            "content/grants/ab",
         ] {
             for (what, plant) in plant {
                 let (_home, folder) = used();

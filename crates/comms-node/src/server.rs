@@ -179,6 +179,11 @@ impl Managed {
         self.port
     }
 
+    /// Where it listens for leafs, if it does.
+    pub fn leafs(&self) -> Option<SocketAddr> {
+        self.spec.leaf_listen
+    }
+
     /// Its process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         match *self.supervisor.state().borrow() {

@@ -18,6 +18,8 @@ mod watchman;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use comms_domain::NodeName;
+
 pub(crate) use self::acceptance::record as record_loss;
 use self::ledger::Ledger;
 pub(crate) use self::loss::Names;
@@ -25,8 +27,13 @@ pub use self::loss::{Loss, Place, StreamLoss};
 use self::record::{Record, State};
 use self::register::Register;
 pub(crate) use self::start::Comparing;
+use crate::Error;
 use crate::clock::now_ms;
+use crate::folder::Folder;
 use crate::log::commit::{Commit, Stored};
+
+/// What the name of a stream of events has before the name of its node.
+const EVENT_STREAM: &str = "EVENT_";
 
 /// The ledgers of a node's streams. Clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -72,6 +79,12 @@ pub(crate) enum Manner {
 pub(crate) struct Pen {
     witness: Witness,
     stream: usize,
+}
+
+/// The node whose log the ledgers of a folder witness; none where there are none yet.
+pub(crate) fn witnessed(folder: &Folder) -> Result<Option<NodeName>, Error> {
+    let listed = Register::open(folder)?.listed()?;
+    Ok(listed.generations.keys().find_map(|stream| stream.strip_prefix(EVENT_STREAM)?.parse().ok()))
 }
 
 impl Witness {

@@ -302,12 +302,12 @@ impl Replies {
                 return Vec::new();
             }
         };
-        if let ([waiter], [reply]) = (waiters.as_slice(), replies.as_slice())
-            && waiter.query != reply.to
+        if let ([waiter], [other, ..]) = (waiters.as_slice(), replies.as_slice())
             && waiter.is_alone
+            && replies.iter().all(|reply| reply.to != waiter.query)
         {
             let message =
-                format!("what answers {subject} answered the query {}, which was not asked there", reply.to);
+                format!("what answers {subject} answered the query {}, which was not asked there", other.to);
             let waiter = waiters.swap_remove(0);
             let _ = waiter.answer.send(Err(Error::new(ErrorKind::Malformed, message)));
             return Vec::new();
@@ -427,5 +427,34 @@ mod tests {
         assert_eq!(replies.late(), 1, "dropped and counted");
         replies.arrived(message(&reply), &publisher);
         assert_eq!(answer.answer().await.expect("the node's"), "{}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_answers_nothing_is_an_error_at_once() {
+        let id = |last: &str| {
+            MsgId::parse_lenient(&format!("0190163d-8694-739b-aea5-966c26f8ad9{last}")).expect("an id")
+        };
+        let other = |last: &str| format!("{{\"to\":\"{}\",\"ok\":1}}", id(last));
+        for payload in [
+            "[]".to_owned(),
+            "\u{80}".to_owned(),
+            "{}".to_owned(),
+            other("2"),
+            format!("[{}]", other("2")),
+            format!("[{},{}]", other("2"), other("3")),
+        ] {
+            // The empty array of CBOR is one byte, which is no text.
+            let payload =
+                if payload == "\u{80}" { Bytes::from_static(&[0x80]) } else { Bytes::from(payload) };
+            let replies = Replies::new(&"desk".parse().expect("a name"));
+            let (waiter, waiting) = replies.waiter(id("1")).await;
+            let token = Token::random();
+            let reply = replies.expect_queries(token, "library.query.c.T.desk".into(), vec![waiter], None);
+            replies.arrived(Message { payload: payload.clone(), ..message(&reply) }, &Publisher::default());
+            let answer =
+                tokio::time::timeout(std::time::Duration::from_secs(20), waiting.answer(&replies, token));
+            let error = answer.await.expect("at once").expect_err("no answer");
+            assert_eq!(error.kind(), ErrorKind::Malformed, "{payload:?}: {error}");
+        }
     }
 }

@@ -2,16 +2,17 @@
 //!
 //! A new file appears under its name when everything is there. A file that exists keeps its mode, owner and links, and
 //! is written through a symbolic link: the content is gathered beside it first, and copied into it at the end. A pipe,
-//! a device or a socket takes the bytes as they come.
+//! a device or a socket takes the bytes as they come; a terminal, under whatever name, those of text that it merely shows.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Seek};
+use std::io::{self, IsTerminal, Seek};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
+use super::shown::Shown;
 use crate::failure::Failure;
 
 /// Bytes moved at a time.
@@ -23,6 +24,8 @@ const FILE_MODE: u32 = 0o666;
 #[derive(Debug)]
 pub(super) struct Target {
     path: PathBuf,
+    /// The CID, for words.
+    name: String,
     kind: Kind,
 }
 
@@ -34,21 +37,23 @@ enum Kind {
     Existing { file: fs::File, gathered: fs::File },
     /// Not a file: it takes what comes.
     Stream(fs::File),
+    /// It shows what comes.
+    Terminal(fs::File),
 }
 
 impl Target {
     /// Opens it. A pipe opens when somebody reads it, so this may wait.
     pub(super) async fn open(path: &Path, name: &str) -> Result<Self, Failure> {
         let (path, name) = (path.to_owned(), name.to_owned());
-        let opening = tokio::task::spawn_blocking(move || Self::open_now(path, &name));
+        let opening = tokio::task::spawn_blocking(move || Self::open_now(path, name));
         opening.await.expect("opening does not panic")
     }
 
-    fn open_now(path: PathBuf, name: &str) -> Result<Self, Failure> {
+    fn open_now(path: PathBuf, name: String) -> Result<Self, Failure> {
         let kind = match fs::metadata(&path) {
             Ok(found) if found.is_dir() => {
                 return Err(Failure::usage(format!("{} is a folder", path.display()))
-                    .mend(format!("Name a file: -o {}", path.join(name).display())));
+                    .mend(format!("Name a file: -o {}", path.join(&name).display())));
             }
             Ok(found) => {
                 let file = OpenOptions::new().write(true).open(&path);
@@ -56,6 +61,8 @@ impl Target {
                 if found.is_file() {
                     let gathered = gather_beside(&path).map_err(|error| unwritable(&path, &error))?;
                     Kind::Existing { file, gathered }
+                } else if file.is_terminal() {
+                    Kind::Terminal(file)
                 } else {
                     Kind::Stream(file)
                 }
@@ -72,22 +79,22 @@ impl Target {
             }
             Err(error) => return Err(unwritable(&path, &error)),
         };
-        Ok(Self { path, kind })
+        Ok(Self { path, name, kind })
     }
 
     /// Writes everything, and returns how much that was. After an error a file is as it was, unless copying into it is
     /// what failed; what is no file has got what came before the error.
     pub(super) async fn write(self, mut reader: impl AsyncRead + Unpin) -> Result<u64, Failure> {
-        let Self { path, kind } = self;
+        let Self { path, name, kind } = self;
         let failed = |error: io::Error| unwritable(&path, &error);
         match kind {
             Kind::New(part) => {
-                let size = copy(&mut reader, part.reopen().map_err(failed)?, &path).await?.0;
+                let size = copy(&mut reader, part.reopen().map_err(failed)?, &path, None).await?.0;
                 part.persist(&path).map_err(|error| unwritable(&path, &error.error))?;
                 Ok(size)
             }
             Kind::Existing { mut file, gathered } => {
-                let (size, mut gathered) = copy(&mut reader, gathered, &path).await?;
+                let (size, mut gathered) = copy(&mut reader, gathered, &path, None).await?;
                 let copying = tokio::task::spawn_blocking(move || {
                     gathered.rewind()?;
                     file.set_len(0)?;
@@ -97,22 +104,30 @@ impl Target {
                 copied.map_err(|error| failed(error).mend("It has a part of the content, or none."))?;
                 Ok(size)
             }
-            Kind::Stream(file) => Ok(copy(&mut reader, file, &path).await?.0),
+            Kind::Stream(file) => Ok(copy(&mut reader, file, &path, None).await?.0),
+            Kind::Terminal(file) => Ok(copy(&mut reader, file, &path, Some(&name)).await?.0),
         }
     }
 }
 
-/// Copies all of it; the number of bytes, and the file.
+/// Copies all of it, or as far as it is text where it is shown; the number of bytes, and the file.
 async fn copy(
     reader: &mut (impl AsyncRead + Unpin),
     file: fs::File,
     path: &Path,
+    shown: Option<&str>,
 ) -> Result<(u64, fs::File), Failure> {
+    let mut screen = Shown::default();
     let mut out = tokio::fs::File::from_std(file);
     let mut size = 0;
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let count = reader.read(&mut piece).await.map_err(super::broken)?;
+        if let Some(name) = shown
+            && !screen.is_text(&piece[..count], count == 0)
+        {
+            return Err(super::not_text(name, &path.display().to_string()));
+        }
         if count == 0 {
             break;
         }
@@ -231,6 +246,20 @@ mod tests {
         assert_eq!(reader.join().unwrap(), b"every");
         assert!(!fs::metadata(&pipe).unwrap().is_file());
         assert_eq!(write(Path::new("/dev/null")).await, Ok(CONTENT.len() as u64));
+    }
+
+    /// Which opens a terminal of its own, by a name that is none of standard output.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_terminal_under_any_name_is_shown_text_alone() {
+        let terminal = Path::new("/dev/ptmx");
+        assert_eq!(write(terminal).await, Ok(CONTENT.len() as u64));
+        let target = Target::open(terminal, "bafkrei").await.unwrap();
+        let failure = target.write(&b"text\n\x1b]0;PWN\x07"[..]).await.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "error: bafkrei is not text, and /dev/ptmx is a terminal\n  comms get bafkrei -o FILE, or send it into a pipe"
+        );
     }
 
     #[tokio::test]

@@ -50,6 +50,8 @@ pub(crate) struct Ready {
     pub(crate) http: String,
     /// What its nats-server listens on, if it is the node's own: `0.0.0.0` are all addresses of this machine.
     pub(crate) listen: Option<String>,
+    /// Where leafs join, if they may.
+    pub(crate) leaf_listen: Option<String>,
     /// Whether nats-server says that it syncs before it acknowledges.
     pub(crate) is_syncing: bool,
     /// What this setup cannot promise.

@@ -44,11 +44,12 @@ pub(crate) async fn ask(ask: &args::Ask, global: &Global, output: Output) -> Res
         answer: answer.to_value(),
         ms: milliseconds(start.elapsed()),
     };
-    if output.is_json() {
-        return output.json(&answered);
-    }
-    if output.is_terminal() {
-        return output.text(&format!("{:#}", answered.answer));
-    }
-    output.text(&answered.answer.to_string())
+    let printed = if output.is_json() {
+        output.json(&answered)
+    } else if output.is_terminal() {
+        output.text(&format!("{:#}", answered.answer))
+    } else {
+        output.text(&answered.answer.to_string())
+    };
+    printed.map_err(|unheard| unheard.mend(format!("{name} was answered.")))
 }

@@ -52,7 +52,9 @@ pub(crate) async fn publish(publish: &args::Publish, global: &Global, output: Ou
     let row = Row::new("kept").tone(Tone::Good).cell(said.id.clone()).cell(said.type_name.clone());
     let row = row.cell(said.entity.clone()).cell(format!("position {}", said.position));
     let row = row.cell(sizes(said.bytes, &said.offloaded)).cell(span(took));
-    output.say(&said, &row)
+    output.say(&said, &row).map_err(|unheard| {
+        unheard.mend(format!("{name} was stored at position {}; its id is {}.", said.position, said.id))
+    })
 }
 
 fn expected(text: &str) -> Result<Expect, Failure> {

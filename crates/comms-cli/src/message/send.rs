@@ -58,12 +58,15 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
     };
     let row = Row::new("sent").cell(said.id.clone()).cell(said.subject.clone());
     let row = row.cell(sizes(said.bytes, &said.offloaded));
-    output.say(&json::Send::Sent(said), &row)?;
-
+    let printed = output.say(&json::Send::Sent(said), &row);
     if matches!(sent, RawSent::Told(_)) {
         // It stands in line; this process must not end before it has left.
-        return Ok(comms.flush().await?);
+        comms.flush().await?;
+        return printed.map_err(|unheard| unheard.mend(format!("{name} was sent; its id is {}.", label.id)));
     }
+    printed.map_err(|unheard| {
+        unheard.mend(format!("{name} is kept; its id is {}. Its outcome was not waited for.", label.id))
+    })?;
     if send.no_wait {
         return Ok(());
     }
@@ -79,13 +82,24 @@ pub(crate) async fn send(send: &args::Send, global: &Global, output: Output) -> 
 fn tell(outcome: &Outcome, attempt: &Attempt<'_>, start: Instant, output: Output) -> Result<(), Failure> {
     let name = attempt.name;
     let took = start.elapsed();
+    let happened = |unheard: Failure| {
+        let ended = match &outcome.end {
+            End::Done => "is done",
+            End::Rejected(_) => "was rejected",
+            End::Dead(_) => "was given up",
+            End::Pending => "is kept until it is handled",
+        };
+        unheard.mend(format!("{name} {ended}; its id is {}.", attempt.id))
+    };
     for event in &outcome.events {
         let row = Row::new("caused").cell(event.id.to_string()).cell(event.type_name.to_string());
         let row = row.cell(event.entity.to_string()).cell(format!("position {}", event.position));
-        output.say(
-            &json::Send::Caused(caused(event, milliseconds(took))),
-            &row.cell(format!("+{}", span(took))),
-        )?;
+        output
+            .say(
+                &json::Send::Caused(caused(event, milliseconds(took))),
+                &row.cell(format!("+{}", span(took))),
+            )
+            .map_err(happened)?;
     }
     let ended = |reason: Option<&str>| json::Ended {
         id: attempt.id.to_string(),
@@ -96,23 +110,26 @@ fn tell(outcome: &Outcome, attempt: &Attempt<'_>, start: Instant, output: Output
     match &outcome.end {
         End::Done => {
             let row = Row::new("done").tone(Tone::Good).cell(span(took));
-            output.say(&json::Send::Done(ended(None)), &row)
+            output.say(&json::Send::Done(ended(None)), &row).map_err(happened)
         }
         End::Rejected(reason) => {
-            output.json(&json::Send::Rejected(ended(Some(reason))))?;
+            let printed = output.json(&json::Send::Rejected(ended(Some(reason))));
             Err(Failure::new(Exit::Refused, format!("{name} rejected: {reason}"))
-                .mend("Its handler refused it for good; it will not be tried again."))
+                .mend("Its handler refused it for good; it will not be tried again.")
+                .unheard(printed))
         }
         End::Dead(reason) => {
-            output.json(&json::Send::Dead(ended(Some(reason))))?;
+            let printed = output.json(&json::Send::Dead(ended(Some(reason))));
             let tries = crate::output::count(outcome.tries as usize, "try").replace("trys", "tries");
             Err(Failure::failed(format!("{name} given up after {tries}: {reason}"))
-                .mend("It is kept among the dead letters."))
+                .mend("It is kept among the dead letters.")
+                .unheard(printed))
         }
         End::Pending => {
-            output.json(&json::Send::Pending(ended(None)))?;
+            let printed = output.json(&json::Send::Pending(ended(None)));
             Err(Failure::new(Exit::NoAnswer, format!("no outcome of {name} within {}", span(took)))
-                .mend(format!("It is kept until {} handles it.", handler(attempt))))
+                .mend(format!("It is kept until {} handles it.", handler(attempt)))
+                .unheard(printed))
         }
     }
 }

@@ -8,8 +8,9 @@ use std::fmt::Write;
 
 /// Characters that are never written as they are, as ranges with both ends: the controls (category Cc), separators of
 /// lines and paragraphs (Zl, Zp), controls of direction (`Bidi_Control`) and all that is not shown
-/// (`Default_Ignorable_Code_Point`: zero widths, joiners, fillers, variation selectors, tags), from Unicode 17.
-const HIDDEN: [(u32, u32); 25] = [
+/// (`Default_Ignorable_Code_Point`: zero widths, joiners, fillers, variation selectors, tags), from Unicode 17; and what
+/// has no ink although it is no space.
+const HIDDEN: [(u32, u32); 29] = [
     (0x0000, 0x001f),
     (0x007f, 0x009f),
     (0x00ad, 0x00ad),
@@ -21,6 +22,8 @@ const HIDDEN: [(u32, u32); 25] = [
     (0x200b, 0x200f),
     (0x2028, 0x202e),
     (0x2060, 0x206f),
+    // The Braille pattern without a dot.
+    (0x2800, 0x2800),
     (0x3164, 0x3164),
     (0xfe00, 0xfe0f),
     (0xfeff, 0xfeff),
@@ -28,7 +31,11 @@ const HIDDEN: [(u32, u32); 25] = [
     // Noncharacters and what annotates between lines.
     (0xfff0, 0xfffb),
     (0xfffe, 0xffff),
+    // Controls of hieroglyphs, a filler of Khitan, and a note without a head.
+    (0x1_3430, 0x1_343f),
+    (0x1_6fe4, 0x1_6fe4),
     (0x1_bca0, 0x1_bca3),
+    (0x1_d159, 0x1_d159),
     (0x1_d173, 0x1_d17a),
     (0xe_0000, 0xe_0fff),
     (0xf_fffe, 0xf_ffff),
@@ -100,6 +107,7 @@ mod tests {
             ("\u{202e}cod\u{2066}\u{200f}\u{61c}", "\\u202ecod\\u2066\\u200f\\u061c"),
             ("a\u{200b}\u{200d}\u{feff}\u{ad}b", "a\\u200b\\u200d\\ufeff\\u00adb"),
             ("a\u{2028}\u{2029}b", "a\\u2028\\u2029b"),
+            ("\u{2800}\u{3164}\u{1d159}\u{2801}", "\\u2800\\u3164\\ud834\\udd59\u{2801}"),
             ("\u{e0041}\u{e01ef}\u{fe0f}", "\\udb40\\udc41\\udb40\\uddef\\ufe0f"),
             ("Grüße, 世界 ∑ 🙂 e\u{301} \\ \"", "Grüße, 世界 ∑ 🙂 e\u{301} \\ \""),
         ] {

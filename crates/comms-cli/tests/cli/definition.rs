@@ -84,6 +84,22 @@ fn explain_says_everything_about_a_type() {
 }
 
 #[test]
+fn names_of_fields_forge_no_line_and_a_service_is_told_apart() {
+    let (_place, folder) = library();
+    let path = folder.join("schemas/documents/FindDocuments.json");
+    let field = r#"{"properties": {"f\u001b[31m\u202e\n  deadline": {"$ref": "comms:bytes"}}}"#;
+    fs::write(&path, field).unwrap();
+    let out = comms(&folder, &["domain", "explain", "documents.FindDocuments"]).done();
+    assert!(out.contains(r"/f\u001b[31m\u202e\n  deadline when over"), "{out}");
+    let object = comms(&folder, &["domain", "explain", "documents.FindDocuments", "--json"]).done();
+    assert_eq!(objects(&object)[0]["byte_fields"][0], "/f\u{1b}[31m\u{202e}\n  deadline");
+    assert_eq!(
+        comms(&folder, &["domain", "explain", "archive"]).failed(4),
+        "error: archive is a service, and types are explained\n  What services do: comms domain show services\n"
+    );
+}
+
+#[test]
 fn show_lists_what_the_definition_names() {
     let (_place, folder) = library();
     let out = comms(&folder, &["domain", "show"]).done();

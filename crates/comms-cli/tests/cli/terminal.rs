@@ -211,6 +211,25 @@ fn content_is_written_as_other_programs_write() {
     assert!(reader.join().unwrap() == content);
     assert!(get("-").done().into_bytes() == content);
     assert!(get("/dev/stdout").done().into_bytes().starts_with(&content));
+    fs::write(folder.join("evil"), "text\n\u{1b}]0;PWN\u{7}").unwrap();
+    let put = objects(&comms(folder, &["put", "evil", "--json", "--as", "desk"]).done()).remove(0);
+    for to in ["/dev/tty", "/dev/stdout", "/proc/self/fd/1", "-"] {
+        let got = on_a_terminal(folder, &["get", put["cid"].as_str().unwrap(), "-o", to, "--as", "desk"]);
+        assert!(got.contains("is not text, and ") && !got.contains("PWN"), "{to}: {got}");
+        let got = on_a_terminal(folder, &["get", cid, "-o", to, "--as", "desk"]);
+        assert!(got.contains("[service.archive]"), "{to}: {got}");
+    }
+}
+
+/// What a terminal is given by a command that has one.
+fn on_a_terminal(folder: &std::path::Path, arguments: &[&str]) -> String {
+    let spawn = "import pty, sys; pty.spawn(sys.argv[1:])";
+    let mut python = Command::new("python3");
+    python.args(["-c", spawn, env!("CARGO_BIN_EXE_comms")]).args(arguments);
+    python.current_dir(folder).env_remove("COMMS_CREDENTIALS").stdin(Stdio::null());
+    let output = python.output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -225,7 +244,11 @@ fn help_completions_and_versions_are_answers_that_must_be_written() {
         for word in ["comms", "publish", "until-now"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
+        assert!(!script.contains("guard"), "{shell}");
     }
+    let help = comms(folder.path(), &["help", "--help"]).done();
+    assert!(help.contains("--as <NAME>") && !help.contains("guard"), "{help}");
+    comms(folder.path(), &["help", "guard-nats-server"]).failed(2);
     for arguments in
         [&["--version"][..], &["--help"], &["help", "send"], &["version"], &["completions", "fish"]]
     {
@@ -235,6 +258,38 @@ fn help_completions_and_versions_are_answers_that_must_be_written() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(err.starts_with("error: standard output cannot be written\n"), "{err}");
     }
+}
+
+#[test]
+fn in_the_folder_of_a_domain_its_names_are_completed() {
+    let (_place, folder) = crate::new::library();
+    let bash = comms(&folder, &["completions", "bash"]).done();
+    fs::write(folder.join("complete.bash"), &bash).unwrap();
+    let complete = |words: &str| {
+        let ask = "source complete.bash; read -ra COMP_WORDS <<< \"$0\"; [[ $0 == *' ' ]] && COMP_WORDS+=(''); \
+                   COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); \
+                   _comms comms \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; echo \"${COMPREPLY[@]}\"";
+        let output = Command::new("bash").args(["-c", ask, words]).current_dir(&folder).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    for (typed, completed) in [
+        ("comms send documents.A", "documents.AddDocument"),
+        ("comms publish doc", "documents.DocumentAdded"),
+        ("comms ask doc", "documents.FindDocuments"),
+        ("comms watch doc", "documents.DocumentAdded"),
+        ("comms send --as ", "archive desk dev indexer operator"),
+        ("comms --as in", "indexer"),
+        ("comms domain explain documents.F", "documents.FindDocuments"),
+        ("comms com", "completions"),
+    ] {
+        assert_eq!(complete(typed), completed, "{typed}");
+    }
+    for shell in ["zsh", "fish"] {
+        let script = comms(&folder, &["completions", shell]).done();
+        assert!(script.contains("archive"), "{shell}");
+    }
+    let zsh = comms(&folder, &["completions", "zsh"]).done();
+    assert!(zsh.contains("documents.AddDocument"), "{zsh}");
 }
 
 #[test]

@@ -211,10 +211,30 @@ fn fit(spec: Spec<'_>, type_name: &TypeName, body: &Node) -> Result<Option<Node>
                 let path = format!("schemas/{}/{}.json", type_name.context(), type_name.name());
                 format!("{type_name} refused: {count} {things} not fit {path}")
             }
-            None => format!("{type_name} refused: it has no schema, and a body that is no object"),
+            None => format!("{type_name} refused: its body is no object"),
         };
         let problems =
             problems.into_iter().map(|p| FieldProblem { path: p.path, problem: p.problem }).collect();
         Refusal { problems, ..Refusal::new(RefusalKind::Invalid, message) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use comms_domain::Domain;
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_no_object_is_called_so() {
+        let domain = Domain::parse("domain.toml", "name = 'a'\n[query.'c.T']", &BTreeMap::new()).unwrap();
+        let name: TypeName = "c.T".parse().unwrap();
+        for body in ["null", "1", "[]"] {
+            let body = Node::from_json(body.as_bytes()).unwrap();
+            let refusal = fit(domain.spec(&name).unwrap(), &name, &body).unwrap_err();
+            assert_eq!(refusal.message, "c.T refused: its body is no object");
+        }
+    }
 }

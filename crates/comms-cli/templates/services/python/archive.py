@@ -44,6 +44,12 @@ def read(message, domain):
     return command if message.subject == subject else None
 
 
+def failed(message, command, reason):
+    """Says what went wrong here: the node says it too, and whoever looks for the cause looks at both."""
+    type_name, tries = command["content"]["command"], message.metadata.num_delivered
+    print(f"failed   {command['id']}  {type_name}  try {tries} of {TRIES_MAX}: {reason}", flush=True)
+
+
 def again(message, reason):
     """Another try, or the dead letters when there were enough."""
     if message.metadata.num_delivered < TRIES_MAX:
@@ -59,18 +65,21 @@ async def handle(local, message):
     commit = {"command": command["id"], "delivery": message.reply, "completion": "done", "events": []}
     try:
         if type_name not in HANDLERS:  # newer than this program: another instance may know it
-            commit["completion"] = {"retry": {"after_ms": UNKNOWN_AFTER_MS, "reason": f"no handler for {type_name} here"}}
+            reason = f"no handler for {type_name} here"
+            failed(message, command, reason)
+            commit["completion"] = {"retry": {"after_ms": UNKNOWN_AFTER_MS, "reason": reason}}
         for event, entity, body in HANDLERS.get(type_name, nothing)(command["content"]["body"], command):
             carried = {"owner": metadata["owner"], "correlation": metadata["correlation"], "causation": command["id"]}
             commit["events"].append(
                 {"metadata": carried, "content": {"event": event, "entity": entity, "body": body}}
             )
     except Exception as problem:  # whatever the handler did not foresee is tried again, a few times
+        failed(message, command, repr(problem))
         commit |= {"completion": again(message, repr(problem)), "events": []}
     try:
         done = await local.door(f"commit.{type_name}", commit)
     except Refused as refused:
-        print(f"refused  {command['id']}  {refused}", flush=True)
+        print(f"refused  {command['id']}  {type_name}  {refused}", flush=True)
         return
     for event in done["events"]:
         print(f"emitted  {event['id']}  {event['type']}  {event['entity']}  position {event['position']}", flush=True)
