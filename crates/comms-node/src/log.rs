@@ -28,6 +28,7 @@ mod presence;
 mod progress;
 mod queue;
 mod recovery;
+mod sameness;
 pub(crate) mod schedule;
 mod server_refusal;
 mod settling;

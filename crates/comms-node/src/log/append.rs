@@ -1,13 +1,14 @@
 //! Storing events: once each, whole, and what comes again is answered from the log.
 
 use bytes::Bytes;
-use comms_msg::{DomainContent, EntityId, Filled, Kind, Msg, MsgKey, Timestamp, TypeName};
+use comms_msg::{DomainContent, EntityId, Filled, Kind, Msg, MsgKey, TypeName};
 
 use super::EventLog;
 use super::arrivals::Turned;
 use super::commit::{AppendError, Commit, Guard, Stored, StoredMessage};
 use super::ending;
 use super::index::{Entry, RECENT_MAX};
+use super::sameness;
 use crate::clock::now_ms;
 
 /// An event that passed its door.
@@ -166,7 +167,7 @@ impl EventLog {
             if there.id != id {
                 return Err(apart(&place, id));
             }
-            if !is_same(event, &there) {
+            if !stands_there(event, &there) {
                 let position = self.position(sequence);
                 return Err(AppendError::Refused(format!(
                     "{place}/id  {id} is the id of another event, at position {position}; an id names one message"
@@ -218,15 +219,8 @@ pub(super) fn entries_of(msg: &Msg, sequence: u64, tries: u32, entries: &mut Vec
     }
 }
 
-/// A handler that runs again says the same at another time: of what was caused the first time stays.
-pub(super) fn adopt_time_of_caused(given: &mut Msg, time: Timestamp) {
-    if given.metadata.causation.is_some() {
-        given.metadata.time = time;
-    }
-}
-
 /// Whether `event` is what stands there, what the door filled in apart.
-fn is_same(event: &NewEvent, there: &Msg) -> bool {
+fn stands_there(event: &NewEvent, there: &Msg) -> bool {
     // What a command ended with is an event of its commit and nothing else, whatever somebody stored under that id
     // before. A handler that ran twice may have said other words the second time; the first stay.
     if event.msg.hop.commit.is_some() {
@@ -234,8 +228,5 @@ fn is_same(event: &NewEvent, there: &Msg) -> bool {
             && event.msg.metadata.causation == there.metadata.causation
             && event.msg.hop.command == there.hop.command;
     }
-    let mut given = event.msg.clone();
-    event.filled.adopt(&mut given, there);
-    adopt_time_of_caused(&mut given, there.metadata.time);
-    given.cid() == there.cid()
+    sameness::is_same(&event.msg, &event.filled, there)
 }

@@ -118,7 +118,11 @@ impl Index {
         if !path.exists() {
             return Ok(None);
         }
-        let database = Self::builder().open(path).map_err(|error| error.to_string())?;
+        // Every page is held against its checksum: a key that was damaged would be one that never came.
+        let database = Self::builder()
+            .set_check_integrity_on_open(true)
+            .open(path)
+            .map_err(|error| error.to_string())?;
         let about = |name: &str| -> Result<Option<Vec<u8>>, redb::Error> {
             let read = database.begin_read()?;
             let about = read.open_table(ABOUT)?;

@@ -4,12 +4,12 @@ use comms_content::Cid;
 use comms_msg::{Encoded, Filled, Msg, MsgId};
 
 use super::EventLog;
-use super::append::adopt_time_of_caused;
 use super::arrivals::UNCERTAIN_MAX;
 use super::commands::{Arrival, PendingCommand};
 use super::commit::{AppendError, Commit, Stored, StoredMessage};
 use super::ending::EndedCommand;
 use super::index::RECENT_MAX;
+use super::sameness::{adopt_time_of_caused, is_same};
 use crate::clock::now_ms;
 
 /// A command that is kept, or was.
@@ -121,12 +121,8 @@ impl EventLog {
     ) -> Result<Kept, AppendError> {
         match self.read_command(sequence).await? {
             Some(there) => {
-                let mut given = msg.clone();
-                filled.adopt(&mut given, &there);
-                adopt_time_of_caused(&mut given, there.metadata.time);
-                let cid = there.cid();
-                if given.cid() == cid {
-                    Ok(Kept { sequence, cid, duplicate: true })
+                if is_same(msg, filled, &there) {
+                    Ok(Kept { sequence, cid: there.cid(), duplicate: true })
                 } else {
                     Err(another(msg.id))
                 }

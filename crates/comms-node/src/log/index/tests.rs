@@ -49,6 +49,34 @@ fn entries_outlive_the_process_and_tell_how_far_they_go() {
     assert_eq!(index.get(&key(4)).unwrap(), None);
 }
 
+/// Nothing of a damaged index is believed, wherever the damage is.
+#[test]
+fn an_index_with_a_flipped_bit_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.redb");
+    {
+        let index = open(folder.path());
+        index.note((1..=60).map(|n| (key(n), Entry::Event(n))), 1, 60);
+        index.flush().unwrap();
+    }
+    let whole = std::fs::read(&path).unwrap();
+    for n in [1, 17, 60] {
+        let key = key(n);
+        let places = (0..whole.len() - 32).filter(|at| whole[*at..*at + 32] == key.as_bytes()[..]);
+        let mut damaged = whole.clone();
+        let mut flipped = 0;
+        for at in places {
+            damaged[at + 12] ^= 1;
+            flipped += 1;
+        }
+        assert!(flipped > 0, "the key {n} stands in the file");
+        std::fs::write(&path, damaged).unwrap();
+        let index = open(folder.path());
+        assert_eq!(index.through(), 0, "all of the log is read again");
+        assert_eq!(index.get(&key).unwrap(), None);
+    }
+}
+
 #[test]
 fn the_first_entry_of_a_key_stays() {
     let folder = tempfile::tempdir().unwrap();
