@@ -30,7 +30,7 @@ interop: ## Build pinned foreign programs (Go, Node) into .tools/ and test again
 lint: ## Format, clippy, documentation, licences and sources of dependencies, scripts
 	@tools/lint
 
-fuzz: ## Every decoder on mutated input; FUZZ_SECONDS=30 each, TARGET=x for one
+fuzz: ## Every decoder, and whole requests, on mutated input; FUZZ_SECONDS=30 each, TARGET=x for one
 	@tools/fuzz run $(TARGET)
 
 bench: ## Figures beside raw async-nats and, where it is built, `nats bench`; ARGS='--json'
