@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use comms_msg::door::{
     Accepted, Answer, Appended, Commit, Committed, Hello, HelloAsk, ListenAsk, Listening, Outcome,
-    OutcomeAsk, WatchAsk, Watching,
+    OutcomeAsk, Tally, TallyAsk, WatchAsk, Watching,
 };
 use comms_msg::{Form, Reply};
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let Some((choice, payload)) = data.split_first() else { return };
     let payload = Bytes::copy_from_slice(payload);
-    match choice % 14 {
+    match choice % 16 {
         0 => survives::<HelloAsk>(&payload),
         1 => survives::<ListenAsk>(&payload),
         2 => survives::<WatchAsk>(&payload),
@@ -28,6 +28,8 @@ fuzz_target!(|data: &[u8]| {
         9 => survives::<Answer<Outcome>>(&payload),
         10 => survives::<Answer<Accepted>>(&payload),
         11 => survives::<Answer<Appended>>(&payload),
+        14 => survives::<TallyAsk>(&payload),
+        15 => survives::<Answer<Tally>>(&payload),
         _ => replies(&payload),
     }
 });

@@ -95,6 +95,7 @@ async fn publishing_outside_the_definition_is_refused_by_the_broker() {
         "library.door.command.lending.Lend.desk".to_owned(),
         "library.door.event.documents.DocumentAdded.evil".to_owned(),
         "library.door.event.lending.Noted.lender".to_owned(),
+        "library.door.tally.indexer".to_owned(),
         "library.door.commit.lending.Lend.evil".to_owned(),
         "library.door.outcome.documents.AddDocument.evil".to_owned(),
         "library.door.hello.desk".to_owned(),

@@ -48,9 +48,9 @@ struct Kind {
 }
 
 /// Where things are in the folder of a node.
-struct Disk {
-    comms: PathBuf,
-    old: PathBuf,
+pub(crate) struct Disk {
+    pub(crate) comms: PathBuf,
+    pub(crate) old: PathBuf,
 }
 
 impl Disk {
@@ -64,7 +64,7 @@ impl Disk {
     }
 
     /// The block with the most messages.
-    fn block(&self, kind: &str) -> PathBuf {
+    pub(crate) fn block(&self, kind: &str) -> PathBuf {
         let blocks = entries(&self.stream(kind).join("msgs"));
         let blocks = blocks.into_iter().filter(|path| name(path).ends_with(".blk"));
         blocks.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()

@@ -12,6 +12,7 @@ mod crash;
 mod damage;
 mod foreign;
 mod frames;
+mod gaps;
 mod health;
 mod hostile;
 mod impostor;

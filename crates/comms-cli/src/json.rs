@@ -25,7 +25,7 @@ pub(crate) use self::domain::{
     ShownType,
 };
 pub(crate) use self::message::{
-    Answered, Caused, Ended, Note, Offloaded, Place, Published, Send, Sent, Watched,
+    Answered, Caused, Ended, Gap, Lost, Note, Offloaded, Place, Published, Send, Sent, Watched,
 };
 pub(crate) use self::up::{Ready, Setting, Stopped, Up, Waiting};
 
@@ -99,6 +99,7 @@ mod tests {
         define("ask", SchemaGenerator::subschema_for::<Answered>);
         define("publish", SchemaGenerator::subschema_for::<Published>);
         define("watch", SchemaGenerator::subschema_for::<Watched>);
+        define("watch-lost", SchemaGenerator::subschema_for::<Lost>);
         define("watch-note", SchemaGenerator::subschema_for::<Note>);
         define("put", SchemaGenerator::subschema_for::<Put>);
         define("get", SchemaGenerator::subschema_for::<Got>);

@@ -145,6 +145,7 @@ fn a_service_may_do_what_its_definition_says_and_nothing_else() {
             "library.door.hello.indexer".to_owned(),
             "library.door.listen.indexer".to_owned(),
             "library.door.watch.indexer".to_owned(),
+            "library.door.tally.indexer".to_owned(),
             format!("$JS.ACK.EVENT_n1.{ack}.>"),
             format!("$JS.ACK.*.*.EVENT_n1.{ack}.>"),
             "$JS.FC.EVENT_n1.>".to_owned(),

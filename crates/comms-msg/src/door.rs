@@ -9,6 +9,7 @@ mod hello;
 mod keep;
 mod outcome;
 mod refusal;
+mod tally;
 mod watch;
 
 pub use commit::{Commit, Committed, Completion};
@@ -16,6 +17,7 @@ pub use hello::{CommandInfo, Delivery, Hello, HelloAsk, QueryInfo};
 pub use keep::{Accepted, Appended, AppendedEvent};
 pub use outcome::{Outcome, OutcomeAsk, OutcomeEvent, OutcomeState};
 pub use refusal::{Answer, FieldProblem, Refusal, RefusalKind};
+pub use tally::{Tally, TallyAsk};
 pub use watch::{Arrival, ListenAsk, Listening, WatchAsk, WatchFrom, Watching};
 
 pub use crate::form::Form;

@@ -55,6 +55,12 @@ pub const DOOR_BYTES_MAX: usize = MSG_BYTES_MAX;
 /// Types that one `watch` may name: each becomes a filter of a consumer, and the server walks them all.
 pub const WATCH_TYPES_MAX: usize = 64;
 
+/// Events of which one `tally` says that they were got: some 10 KiB, and a reader asks some hundred times a second at most.
+pub const TALLY_GOT_MAX: usize = 2_048;
+
+/// Sequences that one answer of `tally` names: each costs the node a read of its own.
+pub const TALLY_MISSING_MAX: usize = 64;
+
 /// Milliseconds that one `door.outcome` request may wait: below the request deadline of every client, so
 /// that "nothing yet" arrives as an answer and not as a timeout.
 pub const OUTCOME_WAIT_MS_MAX: u64 = 30_000;

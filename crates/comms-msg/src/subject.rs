@@ -117,10 +117,12 @@ pub enum Door {
     Listen,
     /// `watch`: deliver the events from a position on.
     Watch,
+    /// `tally`: are these all the events of a stretch of the log?
+    Tally,
 }
 
 impl Door {
-    /// The word of the subject: `command`, `event`, `commit`, `outcome`, `hello`, `listen`, `watch`.
+    /// The word of the subject: `command`, `event`, `commit`, `outcome`, `hello`, `listen`, `watch`, `tally`.
     pub fn word(&self) -> &'static str {
         match self {
             Door::Command(_) => "command",
@@ -130,6 +132,7 @@ impl Door {
             Door::Hello => "hello",
             Door::Listen => "listen",
             Door::Watch => "watch",
+            Door::Tally => "tally",
         }
     }
 
@@ -137,7 +140,7 @@ impl Door {
     pub fn type_name(&self) -> Option<&TypeName> {
         match self {
             Door::Command(name) | Door::Event(name) | Door::Commit(name) | Door::Outcome(name) => Some(name),
-            Door::Hello | Door::Listen | Door::Watch => None,
+            Door::Hello | Door::Listen | Door::Watch | Door::Tally => None,
         }
     }
 }

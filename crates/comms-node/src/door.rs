@@ -21,6 +21,7 @@ mod offload;
 mod outcome;
 mod reception;
 mod request;
+mod tally;
 mod transport;
 mod watch;
 mod watches;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::ask::{Answer, Ask};
 pub(crate) use self::entrances::Entrances;
+pub(crate) use self::tally::Tallies;
 pub(crate) use self::transport::Transport;
 pub(crate) use self::watches::Watches;
 use crate::access::Access;
@@ -50,6 +52,7 @@ pub(crate) struct Doors {
     pub(crate) current: Current,
     pub(crate) log: EventLog,
     pub(crate) watches: Watches,
+    pub(crate) tallies: Tallies,
     pub(crate) access: Arc<Access>,
     pub(crate) blocks: Blocks,
     /// How what it stands on is, for who must be told why something is not done.
@@ -91,11 +94,11 @@ impl Doors {
     }
 
     async fn act(&self, sender: &ServiceName, ask: Ask) -> Result<Answer, Refusal> {
-        // What a service is told of where it is stays true; nothing else can be answered from a log that lost messages.
-        if let (Some(reason), false) = (self.log.witness.trouble(), matches!(ask, Ask::Hello | Ask::Listen)) {
-            let message =
-                format!("acknowledged messages are lost; the node has to be started again: {reason}");
-            return Err(Refusal::new(RefusalKind::Unavailable, message));
+        // What a service is told of where it is stays true, and who reads is told what is missing; nothing else can be
+        // answered from a log that lost messages.
+        let stays_true = matches!(ask, Ask::Hello | Ask::Listen | Ask::Watch(_) | Ask::Tally(_));
+        if let (Some(reason), false) = (self.log.witness.trouble(), stays_true) {
+            return Err(lost(&reason));
         }
         let in_force = self.current.get();
         match ask {
@@ -114,6 +117,7 @@ impl Doors {
             Ask::Hello => self.hello(&in_force.domain, sender).map(Answer::Hello),
             Ask::Listen => self.listen(&in_force, sender).map(Answer::Listen),
             Ask::Watch(ask) => self.watch(&in_force.domain, sender, ask).await.map(Answer::Watch),
+            Ask::Tally(ask) => self.tally(&in_force.domain, sender, ask).await.map(Answer::Tally),
         }
     }
 
@@ -121,6 +125,12 @@ impl Doors {
     pub(crate) async fn hear(self: Arc<Doors>, confirmed: async_nats::Subscriber, stop: CancellationToken) {
         self.log.keep_up(confirmed, stop).await;
     }
+}
+
+/// What is said where acknowledged messages are lost.
+pub(crate) fn lost(reason: &str) -> Refusal {
+    let message = format!("acknowledged messages are lost; the node has to be started again: {reason}");
+    Refusal::new(RefusalKind::Lost, message)
 }
 
 /// What is said of a request whose work panicked.

@@ -30,6 +30,7 @@ mod health;
 pub mod keys;
 mod log;
 mod node;
+mod notice;
 mod options;
 mod own_threads;
 mod pace;

@@ -54,7 +54,7 @@ use self::commands::{Commands, PendingCommand};
 use self::commit::AppendError;
 use self::ending::{EndedCommand, Ending};
 use self::index::{Entry, Index};
-use self::journal::Journal;
+use self::journal::{Consumed, Journal};
 use self::settling::Unsettled;
 use self::waiters::Waiters;
 use crate::Error;
@@ -196,6 +196,11 @@ impl EventLog {
         self.events.message(sequence).await
     }
 
+    /// The subject of what stands at `sequence` among the events.
+    pub(crate) async fn event_subject(&self, sequence: u64) -> Result<Option<String>, AppendError> {
+        self.events.subject(sequence).await
+    }
+
     /// The stored command itself; `None` where it is gone, since it ended.
     pub(crate) async fn read_command(&self, sequence: u64) -> Result<Option<Msg>, AppendError> {
         self.commands.message(sequence).await
@@ -211,8 +216,8 @@ impl EventLog {
         self.events.last_sequence().await
     }
 
-    /// Makes a consumer of events; answers how many wait for it already.
-    pub(crate) async fn consume_events(&self, consumer: push::Config) -> Result<u64, String> {
+    /// Makes a consumer of events.
+    pub(crate) async fn consume_events(&self, consumer: push::Config) -> Result<Consumed, String> {
         self.events.consume(consumer).await
     }
 

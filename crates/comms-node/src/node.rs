@@ -30,7 +30,7 @@ use crate::condition::Condition;
 use crate::connections::Connections;
 use crate::current::{Current, InForce};
 use crate::definition::{DOMAIN_TOML, Sources};
-use crate::door::{Counts, Doors, Transport, Watches};
+use crate::door::{self, Counts, Doors, Tallies, Transport, Watches};
 use crate::facts::Facts;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
 use crate::gateway::{self, Admin, Gateway, Task};
@@ -42,7 +42,7 @@ use crate::room::Room;
 use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
 use crate::tasks::{TaskFailure, Tasks};
 use crate::witness::{Comparing, Names, Witness, record_loss, witnessed};
-use crate::{Error, Socket, address, bridge, external, provision};
+use crate::{Error, Socket, address, bridge, external, notice, provision};
 
 /// A running node.
 #[derive(Debug)]
@@ -233,10 +233,8 @@ impl Node {
             back.essential(name, writer.run(stop).map(Ok::<(), Infallible>));
         }
         let stop = back.token();
-        back.essential(
-            "witness",
-            witness.clone().watch(connections.domain.clone(), stop).map(Ok::<(), Infallible>),
-        );
+        let watching = witness.clone().watch(connections.domain.clone(), current.clone(), stop);
+        back.essential("witness", watching.map(Ok::<(), Infallible>));
         if let Some(loss) = witness.accepted()? {
             record_loss(&log, id.name.as_str(), &loss).await?;
             witness.recorded()?;
@@ -245,6 +243,7 @@ impl Node {
             current: current.clone(),
             log,
             watches: Watches::new(current.shares(Bound::Watches).clone()),
+            tallies: Tallies::new(domain.services.len()),
             access: access.clone(),
             blocks: blocks.clone(),
             condition: condition.clone(),
@@ -289,6 +288,9 @@ impl Node {
             let stop = front.token();
             front.essential("watch over clients", clients.watch(stop).map(Ok::<(), Infallible>));
         }
+        let stop = front.token();
+        let notices = notice::tell(witness.clone(), current.clone(), connections.services.clone(), stop);
+        front.essential("notices of a loss", notices.map(Ok::<(), Infallible>));
         let health = Health::new(connections.clone(), current, condition.clone(), server.clone());
         let stop = front.token();
         front.essential("probe", health.watch(stop).map(Ok::<(), Infallible>));
@@ -507,12 +509,10 @@ fn admin(
         }),
         health: Box::new(move |()| {
             let down = || (!connections.are_up()).then(|| "the connection to nats-server is down".to_owned());
-            let lost = witness.trouble().map(|reason| {
-                format!("acknowledged messages are lost; start the node again to hear which: {reason}")
-            });
-            let health = match lost.or_else(|| witness.hindrance()).or_else(|| condition.ill()).or_else(down)
-            {
-                Some(why) => Err(Refusal::new(RefusalKind::Unavailable, why)),
+            let ill = || witness.hindrance().or_else(|| condition.ill()).or_else(down);
+            let ill = || ill().map(|why| Refusal::new(RefusalKind::Unavailable, why));
+            let health = match witness.trouble().map(|reason| door::lost(&reason)).or_else(ill) {
+                Some(refusal) => Err(refusal),
                 None => {
                     let counts = counting.doors.get().map(|(doors, _)| &doors.counts);
                     let count =

@@ -10,10 +10,13 @@
 mod acceptance;
 mod compare;
 mod ledger;
+mod listeners;
 mod loss;
+mod passage;
 mod record;
 mod register;
 mod start;
+mod tally;
 mod watchman;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +30,7 @@ pub use self::loss::{Loss, Place, StreamLoss};
 use self::record::{Record, State};
 use self::register::Register;
 pub(crate) use self::start::Comparing;
+pub(crate) use self::tally::{Doubt, Doubts, Wanted};
 use crate::Error;
 use crate::clock::now_ms;
 use crate::folder::Folder;

@@ -76,7 +76,7 @@ struct Inner {
     content: content::Client,
     /// Content that messages of a type may carry already, as far as remembered.
     shared: Mutex<HashSet<(Cid, TypeName)>>,
-    state: watch::Receiver<Connection>,
+    state: watch::Sender<Connection>,
     dropped: Arc<Dropped>,
     _tasks: Tasks,
 }
@@ -95,8 +95,8 @@ impl Comms {
 
     pub(crate) async fn start(settings: Settings) -> Result<Self> {
         let replies = Replies::new(&settings.service);
-        let (sender, state) = watch::channel(Connection::default());
-        let client = connection::connect(&settings, Arc::clone(&replies), sender).await?;
+        let state = watch::Sender::new(Connection::default());
+        let client = connection::connect(&settings, Arc::clone(&replies), state.clone()).await?;
         let inbox = client.subscribe(replies.inbox()).await.map_err(closed)?;
 
         let tasks = Tasks::default();
@@ -144,7 +144,7 @@ impl Comms {
 
     /// How the connection is, and every change of it.
     pub fn connection(&self) -> watch::Receiver<Connection> {
-        self.0.state.clone()
+        self.0.state.subscribe()
     }
 
     /// Messages that handlers of this connection dropped, by reason. `rejected` are events that a listener rejected or
@@ -390,6 +390,10 @@ impl Comms {
         }
         shared.insert(key);
         Ok(())
+    }
+
+    pub(crate) fn state(&self) -> &watch::Sender<Connection> {
+        &self.0.state
     }
 
     pub(crate) fn drops(&self) -> &Arc<Dropped> {

@@ -28,7 +28,10 @@ pub struct Connection {
     pub overflows: u64,
     /// Publishes and subscriptions that the server did not permit.
     pub violations: u64,
-    /// The last thing that the server or the connection complained about.
+    /// How often the node told this service that acknowledged messages are lost, each time with another reason: what its
+    /// handlers hear is not all that was recorded. Told to services that listen or handle durable commands.
+    pub losses: u64,
+    /// The last thing that the server, the connection or the node complained about.
     pub last_error: Option<String>,
 }
 

@@ -41,6 +41,9 @@ pub enum ErrorKind {
     Full,
     /// Larger than may travel or be stored.
     TooLarge,
+    /// Acknowledged messages are lost: of a watch, at [`Error::positions`], and what else can be read follows; of anything
+    /// else, the node takes and answers nothing until it is started again.
+    Lost,
     /// Bytes that are not what they should be.
     Malformed,
     /// A mistake of the library or the node: please report it.
@@ -62,6 +65,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Full => "no room",
             ErrorKind::TooLarge => "too large",
+            ErrorKind::Lost => "lost",
             ErrorKind::Malformed => "malformed",
             ErrorKind::Internal => "internal",
         })
@@ -79,6 +83,7 @@ struct Inner {
     problems: Vec<FieldProblem>,
     may_have_happened: bool,
     position: Option<Position>,
+    lost: Vec<Position>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -91,8 +96,19 @@ impl Error {
             problems: Vec::new(),
             may_have_happened: false,
             position: None,
+            lost: Vec::new(),
             source: None,
         }))
+    }
+
+    /// Of acknowledged events that stood at these positions; `why` says what is wrong with them.
+    pub(crate) fn lost(positions: Vec<Position>, why: &str) -> Self {
+        let places: Vec<String> = positions.iter().map(ToString::to_string).collect();
+        let noun = if positions.len() == 1 { "event" } else { "events" };
+        let message = format!("{} acknowledged {noun} {why}: {}", positions.len(), places.join(", "));
+        let mut error = Self::new(ErrorKind::Lost, message);
+        error.0.lost = positions;
+        error
     }
 
     /// The same with the error that caused it.
@@ -135,6 +151,11 @@ impl Error {
         self.0.position.as_ref()
     }
 
+    /// Where the events stood that are missing, after an [`ErrorKind::Lost`] of a watch.
+    pub fn positions(&self) -> &[Position] {
+        &self.0.lost
+    }
+
     /// Whether the same request may succeed later without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Timeout | ErrorKind::Busy | ErrorKind::Unavailable)
@@ -172,6 +193,7 @@ impl From<Refusal> for Error {
             RefusalKind::Busy => ErrorKind::Busy,
             RefusalKind::Unavailable => ErrorKind::Unavailable,
             RefusalKind::Full => ErrorKind::Full,
+            RefusalKind::Lost => ErrorKind::Lost,
             RefusalKind::NotFound => ErrorKind::NotFound,
             RefusalKind::Rejected => ErrorKind::Rejected,
             RefusalKind::Internal => ErrorKind::Internal,
@@ -182,6 +204,7 @@ impl From<Refusal> for Error {
             problems: refusal.problems,
             may_have_happened: refusal.may_have_happened,
             position: refusal.position,
+            lost: Vec::new(),
             source: None,
         }))
     }

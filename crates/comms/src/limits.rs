@@ -78,6 +78,9 @@ pub(crate) const SHARED_REMEMBERED_MAX: usize = 4096;
 
 /// Events that wait for the reader of a watch.
 pub(crate) const WATCH_BUFFER: usize = 256;
+/// How long nothing comes before a watch that has not caught up asks whether this was all: the server delivers thousands of
+/// events in that time, unless it cannot.
+pub(crate) const WATCH_QUIET: Duration = Duration::from_secs(1);
 /// How long a watch over the log may hear nothing, not even a heartbeat, before it opens its consumer anew.
 /// The node's consumers beat every five seconds or faster.
 pub(crate) const WATCH_SILENCE_MAX: Duration = Duration::from_secs(16);

@@ -15,6 +15,7 @@ mod gate;
 mod handler;
 mod intake;
 mod lease;
+mod notices;
 mod queries;
 
 use std::collections::{HashMap, HashSet};
@@ -43,6 +44,7 @@ use events::Events;
 use gate::Gate;
 use handler::{CommandHandler, EventHandler, QueryHandler};
 use intake::Intake;
+use notices::Notices;
 use queries::{Answers, Queries};
 
 /// The handlers of a service, before it runs. From [`Comms::handle`], [`Comms::answer`] or [`Comms::listen`].
@@ -174,6 +176,10 @@ impl Service {
         if !durable.is_empty() || !events.is_empty() {
             let listening: Listening =
                 comms.request(Request::of(comms.door(Door::Listen), &ListenAsk {}, DOOR_WITHIN)?).await?;
+            if let Some(subject) = listening.notices {
+                let notices = Notices::subscribe(&comms, subject).await?;
+                loops.spawn(notices.run(comms.state().clone(), stop.clone()));
+            }
             if !durable.is_empty() {
                 let intake = intake(&comms, listening.commands, "durable commands", at_once, &stop).await?;
                 let intake = Intake { commands_of: Some(comms.service().clone()), ..intake };

@@ -2,8 +2,10 @@
 //!
 //! A watch is a consumer at the node that pushes to this connection. [`follow`] sees by the consumer's own numbers when
 //! something was lost (a reconnect, an overflow), and opens the consumer anew from the last event that was handed on.
+//! What the server cannot read it passes over, so the node is asked whether everything came ([`account`]).
 //! A reader that is slower than the events holds them up at the server: at most a bounded number wait here.
 
+mod account;
 mod follow;
 
 use std::future::IntoFuture;
@@ -45,7 +47,10 @@ pub enum WatchFrom {
 pub enum Watched<E> {
     /// The next event.
     Event(Recorded<E>),
-    /// Everything that was stored before the watch began, and fits it, has been handed on. Comes once.
+    /// Events that stood at these positions were lost, and the operator went on without them (`comms up --accept-loss`).
+    LossAccepted(Vec<Position>),
+    /// Everything that was acknowledged before the watch began, and fits it, has been handed on, or was said to be lost. Comes
+    /// once.
     CaughtUp,
 }
 
@@ -124,6 +129,11 @@ impl<E: 'static> IntoFuture for WatchBuilder<E> {
 /// again.
 ///
 /// An event that cannot be decoded is an error in its place, and the next one follows.
+///
+/// An event that was acknowledged and that nobody can read any more is an error of the kind
+/// [`Lost`](crate::ErrorKind::Lost), whose [`positions`](crate::Error::positions) say where it stood. It comes after at most
+/// 2,048 further events, before the watch has caught up, or within some seconds when nothing new happens; the events that can
+/// be read follow. One that nats-server passed over although it can be read may come out of its place.
 pub struct Watch<E> {
     comms: Comms,
     events: mpsc::Receiver<Result<Heard>>,
@@ -140,11 +150,13 @@ impl<E> std::fmt::Debug for Watch<E> {
 
 impl<E> Watch<E> {
     /// The next event. Safe to drop while waiting: nothing is lost.
+    ///
+    /// Losses that the operator accepted are passed over with a warning; [`step`](Self::step) tells them.
     pub async fn next(&mut self) -> Option<Result<Recorded<E>>> {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// The next event, or that the watch has caught up. Safe to drop while waiting: nothing is lost.
+    /// The next event, a loss that was accepted, or that the watch has caught up. Safe to drop while waiting: nothing is lost.
     pub async fn step(&mut self) -> Option<Result<Watched<E>>> {
         std::future::poll_fn(|cx| self.poll_step(cx)).await
     }
@@ -153,6 +165,14 @@ impl<E> Watch<E> {
         loop {
             match ready!(self.poll_step(cx)) {
                 Some(Ok(Watched::CaughtUp)) => {}
+                Some(Ok(Watched::LossAccepted(positions))) => {
+                    let (count, first) = (positions.len(), positions.first());
+                    tracing::warn!(
+                        count,
+                        ?first,
+                        "events are missing that were lost; the operator went on without them"
+                    );
+                }
                 Some(Ok(Watched::Event(event))) => return Poll::Ready(Some(Ok(event))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
@@ -171,6 +191,9 @@ impl<E> Watch<E> {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Some(Ok(Heard::CaughtUp)) => return Poll::Ready(Some(Ok(Watched::CaughtUp))),
+                Some(Ok(Heard::Accepted(positions))) => {
+                    return Poll::Ready(Some(Ok(Watched::LossAccepted(positions))));
+                }
                 Some(Ok(Heard::Event(event))) => {
                     self.decoding = Some((self.decode)(event, self.comms.clone()));
                 }

@@ -158,6 +158,24 @@ pub(crate) struct Watched {
     pub(crate) body: Value,
 }
 
+/// `comms watch`: the line of events that were acknowledged and are missing.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Lost {
+    /// Which, and what became of them.
+    pub(crate) lost: Gap,
+}
+
+/// Events that are missing.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Gap {
+    /// Where they stood.
+    pub(crate) positions: Vec<String>,
+    /// Whether the operator went on without them.
+    pub(crate) accepted: bool,
+    /// The same in words.
+    pub(crate) message: String,
+}
+
 /// `comms watch`, on standard error: what is to be known beside the events.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! `comms watch`: events of some types as they happen, or from a place in the log on.
 
-use comms::{Connection, Position, Recorded, Timestamp, TypeName, WatchFrom, Watched};
+use comms::{Connection, ErrorKind, Position, Recorded, Timestamp, TypeName, WatchFrom, Watched};
 use comms_domain::{Domain, LOSS_ACCEPTED};
 use comms_msg::limits::WATCH_TYPES_MAX;
 use comms_msg::{Body, Kind};
@@ -11,12 +11,15 @@ use crate::definition;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::output::{self, Output, Row};
+use crate::output::{self, Output, Row, Tone};
 use crate::session;
 use crate::signals::Signals;
 
 /// Characters of a body that a terminal is shown: a few lines. Pipes and objects get all of it.
 const BODY_CHARS_SHOWN: usize = 200;
+
+/// What to do about events that nobody can read.
+const LOST_MEND: &str = "The node says more when it is started again: comms up";
 
 /// Carries out `comms watch`.
 pub(crate) async fn watch(watch: &args::Watch, global: &Global, output: Output) -> Result<(), Failure> {
@@ -33,6 +36,7 @@ pub(crate) async fn watch(watch: &args::Watch, global: &Global, output: Output) 
     let mut left = watch.count.unwrap_or(u64::MAX);
     let mut last = None;
     let mut is_away = false;
+    let mut lost = 0;
     while left > 0 {
         let step = tokio::select! {
             step = events.step() => step,
@@ -49,8 +53,20 @@ pub(crate) async fn watch(watch: &args::Watch, global: &Global, output: Output) 
                 print(&event, output)?;
                 left -= 1;
             }
-            Some(Ok(Watched::CaughtUp)) if watch.until_now => return Ok(()),
+            Some(Ok(Watched::LossAccepted(positions))) => {
+                let places: Vec<String> = positions.iter().map(ToString::to_string).collect();
+                let places = places.join(", ");
+                let message =
+                    format!("the operator went on without what was lost (comms.LossAccepted): {places}");
+                gap(&positions, true, &message, output)?;
+            }
+            Some(Ok(Watched::CaughtUp)) if watch.until_now => break,
             Some(Ok(Watched::CaughtUp)) => output.note(&json::Note::CaughtUp(place(last)), &caught_up(last)),
+            // What is left of the log is worth reading once it is said that something is not.
+            Some(Err(error)) if error.kind() == ErrorKind::Lost && !error.positions().is_empty() => {
+                lost += error.positions().len();
+                gap(error.positions(), false, error.message(), output)?;
+            }
             Some(Err(error)) => return Err(error.into()),
             None => {
                 return Err(Failure::failed("the watch ended by itself").mend("Is the node still running?"));
@@ -60,7 +76,21 @@ pub(crate) async fn watch(watch: &args::Watch, global: &Global, output: Output) 
             return Ok(());
         }
     }
-    Ok(())
+    match lost {
+        0 => Ok(()),
+        1 => Err(Failure::failed("1 acknowledged event is missing in what was printed").mend(LOST_MEND)),
+        lost => {
+            let message = format!("{lost} acknowledged events are missing in what was printed");
+            Err(Failure::failed(message).mend(LOST_MEND))
+        }
+    }
+}
+
+/// Says that events are missing, in their place among those that are printed or soon after.
+fn gap(positions: &[Position], accepted: bool, message: &str, output: Output) -> Result<(), Failure> {
+    let positions: Vec<String> = positions.iter().map(ToString::to_string).collect();
+    let row = Row::new("lost").tone(Tone::Warn).cell(message);
+    output.say(&json::Lost { lost: json::Gap { positions, accepted, message: message.to_owned() } }, &row)
 }
 
 /// Says once that the node went away, and once that it is back.

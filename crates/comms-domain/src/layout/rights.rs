@@ -81,6 +81,7 @@ fn publish(
     }
     if observes {
         allowed.push(door(Door::Watch));
+        allowed.push(door(Door::Tally));
     }
     for command in &service.sends {
         if domain.is_durable(command) {

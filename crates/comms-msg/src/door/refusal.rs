@@ -67,6 +67,8 @@ pub enum RefusalKind {
     Unavailable,
     /// There is no room to keep it, and nothing was kept: somebody must make room before it is asked again.
     Full,
+    /// Acknowledged messages are lost, so that nothing can be relied on: somebody must start the node again.
+    Lost,
     /// Not here, or not yours to read.
     NotFound,
     /// Who was asked refuses, for good.
@@ -88,6 +90,7 @@ impl RefusalKind {
             RefusalKind::Busy => "busy",
             RefusalKind::Unavailable => "unavailable",
             RefusalKind::Full => "full",
+            RefusalKind::Lost => "lost",
             RefusalKind::NotFound => "not_found",
             RefusalKind::Rejected => "rejected",
             RefusalKind::Internal => "internal",

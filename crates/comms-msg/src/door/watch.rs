@@ -26,6 +26,10 @@ pub struct Listening {
     /// The incarnation of the log that holds these, which their positions carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_log: Option<String>,
+    /// Where the node says, as a refusal of the kind *lost* and every few seconds, that acknowledged messages are lost. For
+    /// every instance: no queue group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notices: Option<String>,
 }
 
 /// One place of arrival.
@@ -83,4 +87,10 @@ pub struct Watching {
     /// How many events there were already: who has got so many of this consumer has caught up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u64>,
+    /// The watch begins behind this sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// The last sequence that was acknowledged before the watch began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }

@@ -83,7 +83,8 @@ fn door(word: &str, rest: &[&str]) -> Result<Door> {
         ("hello", []) => Ok(Door::Hello),
         ("listen", []) => Ok(Door::Listen),
         ("watch", []) => Ok(Door::Watch),
-        _ => Err(Error::invalid(word, "a door with its type, or hello, listen, watch without")),
+        ("tally", []) => Ok(Door::Tally),
+        _ => Err(Error::invalid(word, "a door with its type, or hello, listen, watch, tally without")),
     }
 }
 
@@ -98,7 +99,7 @@ fn form(kind: &str) -> &'static str {
         "deliver" => "{domain}.deliver.{service}.{token}",
         "door" => {
             "{domain}.door.command|event|commit|outcome.{context}.{Type}.{sender} or \
-             {domain}.door.hello|listen|watch.{sender}"
+             {domain}.door.hello|listen|watch|tally.{sender}"
         }
         _ => KINDS,
     }

@@ -76,6 +76,7 @@ fn door() -> impl Strategy<Value = Door> {
         Just(Door::Hello),
         Just(Door::Listen),
         Just(Door::Watch),
+        Just(Door::Tally),
     ]
 }
 

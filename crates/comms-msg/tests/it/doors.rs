@@ -7,7 +7,7 @@ use comms_content::Cid;
 use comms_msg::door::{
     Accepted, Answer, Appended, AppendedEvent, Arrival, CommandInfo, Commit, Committed, Completion, Delivery,
     FieldProblem, Form, Hello, HelloAsk, ListenAsk, Listening, Outcome, OutcomeAsk, OutcomeEvent,
-    OutcomeState, QueryInfo, Refusal, RefusalKind, WatchAsk, WatchFrom, Watching,
+    OutcomeState, QueryInfo, Refusal, RefusalKind, Tally, TallyAsk, WatchAsk, WatchFrom, Watching,
 };
 use comms_msg::{Draft, EntityId, Error, Msg, Position, ServiceName, Timestamp, TypeName};
 use serde::Serialize;
@@ -191,12 +191,20 @@ fn watching() {
             events: None,
             foreign: Some(arrival),
             foreign_log: None,
+            notices: Some("n".into()),
         },
-        json!({"commands": arrival_json, "foreign": arrival_json}),
+        json!({"commands": arrival_json, "foreign": arrival_json, "notices": "n"}),
     );
     shape(
-        &Watching { subject: "s".into(), log: "k3f9x2aa".into(), consumer: "c".into(), waiting: Some(3) },
-        json!({"subject": "s", "log": "k3f9x2aa", "consumer": "c", "waiting": 3}),
+        &Watching {
+            subject: "s".into(),
+            log: "k3f9x2aa".into(),
+            consumer: "c".into(),
+            waiting: Some(3),
+            after: Some(0),
+            until: Some(9),
+        },
+        json!({"subject": "s", "log": "k3f9x2aa", "consumer": "c", "waiting": 3, "after": 0, "until": 9}),
     );
     for (from, expected) in [
         (WatchFrom::Start, json!("start")),
@@ -211,6 +219,32 @@ fn watching() {
     }
     let ask: WatchAsk = Form::Json.decode(&r#"{"types": ["a.B"]}"#.into()).unwrap();
     assert_eq!(ask.from, WatchFrom::New);
+}
+
+#[test]
+fn tallies() {
+    shape(
+        &TallyAsk {
+            types: vec![type_name("a.B")],
+            entity: None,
+            after: position(),
+            until: 30,
+            got: vec![1, 4],
+        },
+        json!({"types": ["a.B"], "after": "17@k3f9x2aa", "until": 30, "got": [1, 4]}),
+    );
+    shape(
+        &Tally { through: 25, missing: vec![19], accepted: vec![20], present: Some(26) },
+        json!({"through": 25, "missing": [19], "accepted": [20], "present": 26}),
+    );
+    let tally: Tally = Form::Json.decode(&r#"{"through": 30}"#.into()).unwrap();
+    assert_eq!(tally, Tally { through: 30, ..Tally::default() });
+    let got = |count: usize| {
+        let got = (1..=count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        format!(r#"{{"types": ["a.B"], "after": "0@k3f9x2aa", "until": 9, "got": [{got}]}}"#)
+    };
+    Form::Json.decode::<TallyAsk>(&got(2_048).into()).unwrap();
+    assert!(Form::Json.decode::<TallyAsk>(&got(2_049).into()).is_err());
 }
 
 #[test]
@@ -250,6 +284,7 @@ fn answers_and_refusals() {
         RefusalKind::Busy,
         RefusalKind::Unavailable,
         RefusalKind::Full,
+        RefusalKind::Lost,
         RefusalKind::NotFound,
         RefusalKind::Rejected,
         RefusalKind::Internal,

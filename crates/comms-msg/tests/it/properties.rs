@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use comms_content::{Cid, Node};
-use comms_msg::door::{Answer, Commit, Form, Hello, HelloAsk, ListenAsk, Outcome, OutcomeAsk, WatchAsk};
+use comms_msg::door::{
+    Answer, Commit, Form, Hello, HelloAsk, ListenAsk, Outcome, OutcomeAsk, TallyAsk, WatchAsk,
+};
 use comms_msg::wire::{self, Frame};
 use comms_msg::{Draft, Hop, Kind, Msg, MsgId, Reply, ServiceName, Subject, Timestamp, UserPairs};
 use proptest::collection::vec;
@@ -167,6 +169,7 @@ fn read_everywhere(bytes: &[u8]) {
         decode::<ListenAsk>(form, &payload);
         decode::<OutcomeAsk>(form, &payload);
         decode::<WatchAsk>(form, &payload);
+        decode::<TallyAsk>(form, &payload);
         decode::<Commit>(form, &payload);
         decode::<Answer<Hello>>(form, &payload);
         decode::<Answer<Outcome>>(form, &payload);

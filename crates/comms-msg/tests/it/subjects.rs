@@ -59,6 +59,7 @@ fn every_form_both_ways() {
         ("library.door.hello.desk", door(Door::Hello)),
         ("library.door.listen.desk", door(Door::Listen)),
         ("library.door.watch.desk", door(Door::Watch)),
+        ("library.door.tally.desk", door(Door::Tally)),
     ] {
         assert_eq!(subject.to_string(), text);
         assert_eq!(text.parse::<Subject>().unwrap(), subject);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use comms_msg::door::{
     Accepted, Appended, Commit, Committed, Hello, HelloAsk, ListenAsk, Listening, Outcome, OutcomeAsk,
-    Refusal, WatchAsk, Watching,
+    Refusal, Tally, TallyAsk, WatchAsk, Watching,
 };
 use comms_msg::{Door, Form, TypeName, wire};
 
@@ -34,6 +34,8 @@ pub(crate) enum Ask {
     Listen,
     /// Deliver events from a position on.
     Watch(WatchAsk),
+    /// Are these all the events of a stretch of the log?
+    Tally(TallyAsk),
 }
 
 impl Ask {
@@ -55,6 +57,7 @@ impl Ask {
                 Ask::Listen
             }
             Door::Watch => Ask::Watch(form.decode(payload)?),
+            Door::Tally => Ask::Tally(form.decode(payload)?),
         })
     }
 }
@@ -69,6 +72,7 @@ pub(crate) enum Answer {
     Hello(Hello),
     Listen(Listening),
     Watch(Watching),
+    Tally(Tally),
 }
 
 impl Answer {
@@ -82,6 +86,7 @@ impl Answer {
             Answer::Hello(answer) => form.ok(answer),
             Answer::Listen(answer) => form.ok(answer),
             Answer::Watch(answer) => form.ok(answer),
+            Answer::Tally(answer) => form.ok(answer),
         }
     }
 }

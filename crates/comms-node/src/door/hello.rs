@@ -9,6 +9,7 @@ use comms_msg::{ServiceName, TypeName};
 
 use super::Doors;
 use crate::current::InForce;
+use crate::notice;
 
 impl Doors {
     /// What the definition in force says of the caller.
@@ -72,6 +73,7 @@ impl Doors {
             events: delivering(Purpose::Event(sender.clone())),
             foreign: delivering(Purpose::Foreign(sender.clone())),
             foreign_log: self.log.foreign.clone(),
+            notices: Some(notice::subject(&in_force.domain, sender)),
         })
     }
 

@@ -59,6 +59,8 @@ impl Doors {
         let filters: BTreeSet<String> = ask.types.iter().map(|name| filter(name).into()).collect();
         let filter_subjects = filters.into_iter().collect();
         let deliver_policy = self.begin(ask.from).await?;
+        // Asked for before the watch is there: what is acknowledged by now, the watch brings.
+        let until = self.log.witness.extent(self.log.event_stream_name());
         let share = self.watches.room(&self.log, sender).await?;
         let (name, token) = Watches::name(sender);
         let subject = format!("{}.deliver.{sender}.{token}", domain.name);
@@ -74,12 +76,24 @@ impl Doors {
             metadata: watch_mark(sender),
             ..Default::default()
         };
-        let waiting = self.log.consume_events(consumer).await.map_err(|e| {
+        let made = self.log.consume_events(consumer).await.map_err(|e| {
             Refusal::new(RefusalKind::Unavailable, format!("the event log does not open a watch: {e}"))
         })?;
         self.watches.opened(name.clone(), share).await;
-        let log = self.log.incarnation().to_owned();
-        Ok(Watching { subject, log, consumer: name, waiting: Some(waiting) })
+        let after = match ask.from {
+            // Not where the server finds its first message: those before may be lost.
+            WatchFrom::Start => 0,
+            WatchFrom::Position(position) => position.sequence(),
+            WatchFrom::New | WatchFrom::Time(_) => made.after,
+        };
+        Ok(Watching {
+            subject,
+            log: self.log.incarnation().to_owned(),
+            consumer: name,
+            waiting: Some(made.waiting),
+            after: Some(after),
+            until,
+        })
     }
 
     /// Where the consumer of a watch begins.

@@ -237,11 +237,20 @@ fn watch(choices: &mut Choices<'_>, known: &Known<'_>) -> Request {
         1 => json!({ "time": time(choices) }),
         _ => json!({ "position": position(choices, known) }),
     };
-    let mut ask = json!({ "types": types, "from": from });
+    let (door, mut ask) = if choices.once_in(3) {
+        let got: Vec<usize> = (1..=choices.below(4)).collect();
+        let until = choices.below(64);
+        (
+            Door::Tally,
+            json!({ "types": types, "after": position(choices, known), "until": until, "got": got }),
+        )
+    } else {
+        (Door::Watch, json!({ "types": types, "from": from }))
+    };
     if choices.below(2) == 0 {
         ask["entity"] = json!(*usually(choices, &ENTITIES));
     }
-    Request { sender, door: Door::Watch, payload: written(choices, &ask) }
+    Request { sender, door, payload: written(choices, &ask) }
 }
 
 fn raw(choices: &mut Choices<'_>) -> Request {
@@ -250,13 +259,14 @@ fn raw(choices: &mut Choices<'_>) -> Request {
 }
 
 fn door(choices: &mut Choices<'_>) -> Door {
-    match choices.below(7) {
+    match choices.below(8) {
         0 => Door::Command(typed(choices.pick(&COMMANDS))),
         1 => Door::Event(typed(choices.pick(&EVENTS))),
         2 => Door::Commit(typed(choices.pick(&COMMANDS))),
         3 => Door::Outcome(typed(choices.pick(&COMMANDS))),
         4 => Door::Hello,
         5 => Door::Listen,
+        6 => Door::Tally,
         _ => Door::Watch,
     }
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::access::Access;
 use crate::condition::Condition;
 use crate::current::{Current, InForce};
-use crate::door::{Counts, Doors, Watches};
+use crate::door::{Counts, Doors, Tallies, Watches};
 use crate::folder::Folder;
 use crate::gateway::Tokens;
 use crate::log::commit::StoredMessage;
@@ -140,6 +140,7 @@ impl Scene {
         let current = Current::new(InForce { domain, layout, tokens: Tokens::default() });
         Arc::new(Doors {
             watches: Watches::new(current.shares(Bound::Watches).clone()),
+            tallies: Tallies::new(current.get().domain.services.len()),
             current,
             log: log.expect("a log over streams in memory"),
             access: Arc::new(Access::new(blocks.clone(), grants)),

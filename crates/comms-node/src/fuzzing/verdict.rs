@@ -5,7 +5,7 @@ use async_nats::jetstream::consumer::DeliverPolicy;
 use comms_domain::Service;
 use comms_msg::door::{
     Accepted, Appended, AppendedEvent, Committed, Completion, Outcome, OutcomeAsk, OutcomeState, Refusal,
-    RefusalKind, WatchAsk, WatchFrom, Watching,
+    RefusalKind, Tally, TallyAsk, WatchAsk, WatchFrom, Watching,
 };
 use comms_msg::{Body, DomainContent, Door, Draft, Expect, Form, Msg, MsgId, MsgKey, Position, wire};
 use serde_json::Value;
@@ -51,6 +51,7 @@ pub(super) fn judge(
                 }
                 Answer::Listen(_) => verdict.stored_nothing(),
                 Answer::Watch(watching) => verdict.watch(watching),
+                Answer::Tally(tally) => verdict.tally(tally),
             }
         }
     }
@@ -82,7 +83,10 @@ pub(super) fn same(request: &Request, first: &Answer, second: &Result<Answer, Re
             | Answer::Event(Appended { retry_safe: false, .. }),
             _,
         ) => {}
-        (Answer::Outcome(_) | Answer::Hello(_) | Answer::Listen(_) | Answer::Watch(_), Ok(_)) => {}
+        (
+            Answer::Outcome(_) | Answer::Hello(_) | Answer::Listen(_) | Answer::Watch(_) | Answer::Tally(_),
+            Ok(_),
+        ) => {}
         (first, second) => panic!("{request:?} was answered {first:?}, and again {second:?}"),
     }
 }
@@ -146,7 +150,7 @@ impl Verdict<'_> {
             Door::Command(name) | Door::Outcome(name) => service.sends.contains(name),
             Door::Event(name) => service.emits.contains(name),
             Door::Commit(name) => service.handles.contains(name),
-            Door::Hello | Door::Listen | Door::Watch => true,
+            Door::Hello | Door::Listen | Door::Watch | Door::Tally => true,
         };
         assert!(may, "{:?} is granted", self.request);
     }
@@ -294,6 +298,27 @@ impl Verdict<'_> {
                 assert_eq!(msg, &model.events[&place], "{request:?}");
             }
         }
+    }
+
+    /// Nothing is lost here, so that nobody is told so; what is there and was not got is an event that the asker observes.
+    fn tally(&self, tally: &Tally) {
+        let Verdict { request, model, .. } = self;
+        self.stored_nothing();
+        let ask: TallyAsk = Form::of(&request.payload).decode(&request.payload).expect("it was granted");
+        let own = domain().service(&request.sender).expect("it was granted");
+        assert!(ask.types.iter().all(|name| own.may_observe(name)), "{request:?} is granted");
+        assert!(tally.missing.is_empty() && tally.accepted.is_empty(), "{request:?}: {tally:?}");
+        let Some(sequence) = tally.present else { return };
+        let told = model.events.get(&sequence).and_then(|msg| msg.content.as_ref());
+        let Some(DomainContent::Event(event)) = told else {
+            panic!("{request:?}: no event is at {sequence}")
+        };
+        let is_meant = ask.types.contains(&event.type_name)
+            && ask.entity.as_ref().is_none_or(|entity| *entity == event.entity);
+        assert!(is_meant, "{request:?} hears of the event at {sequence}");
+        let place =
+            ask.after.sequence().checked_add(1).filter(|first| (*first..=ask.until).contains(&sequence));
+        assert!(place.is_some() && tally.through == sequence - 1, "{request:?}: {tally:?}");
     }
 
     fn watch(&self, watching: &Watching) {

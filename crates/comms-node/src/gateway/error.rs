@@ -128,7 +128,9 @@ impl Error {
                 RefusalKind::Denied => StatusCode::FORBIDDEN,
                 RefusalKind::Conflict => StatusCode::CONFLICT,
                 RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                RefusalKind::Busy | RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                RefusalKind::Busy | RefusalKind::Unavailable | RefusalKind::Lost => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
                 RefusalKind::Full => StatusCode::INSUFFICIENT_STORAGE,
                 RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },

@@ -52,6 +52,15 @@ enum Store {
     Memory(Memory),
 }
 
+/// A consumer that was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Consumed {
+    /// How many messages wait for it already.
+    pub(crate) waiting: u64,
+    /// It begins behind this sequence.
+    pub(crate) after: u64,
+}
+
 impl Journal {
     /// The journal on the stream called `name`, which must exist. Run the writer until it returns.
     pub(crate) async fn open(
@@ -137,6 +146,15 @@ impl Journal {
             .map_err(|e| AppendError::Refused(format!("the stored message {sequence} cannot be read: {e}")))
     }
 
+    /// The subject of the message at `sequence`, or `None` where there is none (any more).
+    pub(crate) async fn subject(&self, sequence: u64) -> Result<Option<String>, AppendError> {
+        match &self.store {
+            Store::Server(server) => server.subject(sequence).await,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Store::Memory(memory) => Ok(memory.subject(sequence)),
+        }
+    }
+
     /// The last message under `subject`: its sequence and what it says.
     pub(crate) async fn last(&self, subject: &str) -> Result<Option<(u64, Bytes)>, AppendError> {
         match &self.store {
@@ -206,8 +224,8 @@ impl Journal {
         }
     }
 
-    /// Makes a consumer; answers how many messages wait for it already.
-    pub(crate) async fn consume(&self, consumer: push::Config) -> Result<u64, String> {
+    /// Makes a consumer.
+    pub(crate) async fn consume(&self, consumer: push::Config) -> Result<Consumed, String> {
         match &self.store {
             Store::Server(server) => server.consume(&self.name, consumer).await,
             #[cfg(any(test, feature = "fuzzing"))]

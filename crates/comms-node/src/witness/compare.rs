@@ -166,7 +166,7 @@ impl Comparison<'_> {
             let mut slots = Slots { ledger: self.ledger, first: 0, read: Vec::new() };
             for sequence in first..=last {
                 let slot = slots.at(sequence)?;
-                if !self.is_wanted(sequence, slot)? {
+                if !is_wanted(self.ledger, self.is_queue, sequence, slot)? {
                     continue;
                 }
                 if confirmed < CONFIRMED_MAX {
@@ -191,33 +191,6 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Whether the absent message at `sequence` should be there. What may be gone is marked so.
-    fn is_wanted(&self, sequence: u64, slot: Slot) -> Result<bool, String> {
-        let now = now_ms();
-        let may_be_gone = match slot {
-            Slot::Written(record) if record.must_be_there(now) => return Ok(true),
-            Slot::Written(_) => true,
-            Slot::Blank | Slot::Damaged if self.is_queue => true,
-            Slot::Blank if sequence <= self.ledger.header().adopted => true,
-            Slot::Blank => self.may_have_expired(sequence, now)?,
-            Slot::Damaged => false,
-        };
-        if may_be_gone {
-            self.ledger.mark(sequence, State::Gone, now);
-        }
-        Ok(!may_be_gone)
-    }
-
-    /// Whether an ending that stood at `sequence` would be gone by now.
-    fn may_have_expired(&self, sequence: u64, now: u64) -> Result<bool, String> {
-        let before = sequence.saturating_sub(1);
-        if before == 0 {
-            return Ok(false);
-        }
-        let before = self.ledger.slots(before, 1).map_err(|e| unreadable(self.ledger, &e))?;
-        Ok(matches!(before.first(), Some(Slot::Written(r)) if r.time_ms.saturating_add(ENDING_LIFE_MS) < now))
-    }
-
     async fn is_there(&self, sequence: u64) -> Result<bool, String> {
         let stream: Stream<()> = jetstream::new(self.client.clone())
             .get_stream_no_info(self.ledger.name())
@@ -229,6 +202,33 @@ impl Comparison<'_> {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// Whether the message at `sequence`, which is absent, should be there. What may be gone is marked so.
+pub(super) fn is_wanted(ledger: &Ledger, is_queue: bool, sequence: u64, slot: Slot) -> Result<bool, String> {
+    let now = now_ms();
+    let may_be_gone = match slot {
+        Slot::Written(record) if record.must_be_there(now) => return Ok(true),
+        Slot::Written(_) => true,
+        Slot::Blank | Slot::Damaged if is_queue => true,
+        Slot::Blank if sequence <= ledger.header().adopted => true,
+        Slot::Blank => may_have_expired(ledger, sequence, now)?,
+        Slot::Damaged => false,
+    };
+    if may_be_gone {
+        ledger.mark(sequence, State::Gone, now);
+    }
+    Ok(!may_be_gone)
+}
+
+/// Whether an ending that stood at `sequence` would be gone by now.
+fn may_have_expired(ledger: &Ledger, sequence: u64, now: u64) -> Result<bool, String> {
+    let before = sequence.saturating_sub(1);
+    if before == 0 {
+        return Ok(false);
+    }
+    let before = ledger.slots(before, 1).map_err(|e| unreadable(ledger, &e))?;
+    Ok(matches!(before.first(), Some(Slot::Written(r)) if r.time_ms.saturating_add(ENDING_LIFE_MS) < now))
 }
 
 /// What there is to witness of a message that stands in the stream.

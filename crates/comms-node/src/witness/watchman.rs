@@ -1,4 +1,4 @@
-//! What the witness does while the node runs: ledgers are synced, streams are looked at, blank records are filled in, and
+//! What the witness does while the node runs: ledgers are synced, streams and listeners are looked at, blank records are filled in, and
 //! everything that is stored is read through and compared, slowly, again and again.
 
 use std::sync::Arc;
@@ -11,24 +11,30 @@ use tokio_util::sync::CancellationToken;
 use super::compare::Comparison;
 use super::start::{created_ns, info};
 use super::{Manner, Shared, Watched, Witness};
+use crate::current::Current;
 
 /// How often ledgers are synced: what was acknowledged within this time before a power failure is not witnessed.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(250);
 /// How often streams are looked at: with the wait for an answer, a stream that is gone is noticed within 10 s.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long a look waits for the server.
-const LOOK_WAITS: Duration = Duration::from_secs(4);
+pub(super) const LOOK_WAITS: Duration = Duration::from_secs(4);
 /// Messages compared in one step in the background, and the pause behind it: a few percent of a core.
-const STEP: u64 = 2_000;
+pub(super) const STEP: u64 = 2_000;
 const STEP_PAUSE: Duration = Duration::from_millis(100);
 /// Pause between two readings of everything. A disk that rots does so slowly.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(6 * 60 * 60);
 
 impl Witness {
     /// Does all of it until `stop`, then syncs once more.
-    pub(crate) async fn watch(self, client: async_nats::Client, stop: CancellationToken) {
+    pub(crate) async fn watch(self, client: async_nats::Client, current: Current, stop: CancellationToken) {
         let work = async {
-            tokio::join!(self.keep_synced(), self.keep_looking(&client), self.keep_reading(&client));
+            tokio::join!(
+                self.keep_synced(),
+                self.keep_looking(&client),
+                self.keep_reading(&client),
+                self.keep_following(&client, &current)
+            );
         };
         tokio::select! {
             () = work => {}
@@ -104,7 +110,7 @@ impl Witness {
         let blank = before.frontier;
         if blank <= before.extent && after.frontier == blank {
             let end = before.extent.min(blank.saturating_add(STEP));
-            return self.compare(&context.client(), watched, blank, end).await;
+            return self.compare(&context.client(), watched, blank, end).await.map(drop);
         }
         Ok(())
     }
@@ -138,15 +144,17 @@ impl Witness {
         tracing::debug!(stream = watched.ledger.name(), first, end, seconds, "compared with its ledger");
     }
 
+    /// Whether it could be compared: a stream that cannot be read right now has lost nothing.
+    ///
     /// # Errors
-    /// What is lost. A stream that cannot be read right now has lost nothing.
-    async fn compare(
+    /// What is lost.
+    pub(super) async fn compare(
         &self,
         client: &async_nats::Client,
         watched: &Watched,
         first: u64,
         last: u64,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let Shared { names, .. } = &*self.shared;
         let Watched { ledger, incarnation, manner, .. } = watched;
         let is_queue = *manner == Manner::Queue;
@@ -155,14 +163,14 @@ impl Witness {
             Ok(findings) => findings,
             Err(error) => {
                 tracing::debug!(stream = ledger.name(), first, last, error, "not compared");
-                return Ok(());
+                return Ok(false);
             }
         };
         for (sequence, record) in std::mem::take(&mut findings.commands) {
             findings.loss.add(super::loss::How::Missing, sequence, Some(&record), names);
         }
         match findings.loss.is_empty() {
-            true => Ok(()),
+            true => Ok(true),
             false => Err(findings.loss.to_string()),
         }
     }

@@ -183,7 +183,7 @@ impl Commands {
             caused(&self.comms, command, cause, emitted).await.map_err(|error| match error.kind() {
                 ErrorKind::TooLarge | ErrorKind::Invalid | ErrorKind::Denied => Failure::bury(chain(&error)),
                 // No fault of the handler's, and not to be counted as one.
-                ErrorKind::Full => Failure::retry(FULL_PAUSE).because(chain(&error)),
+                ErrorKind::Full | ErrorKind::Lost => Failure::retry(FULL_PAUSE).because(chain(&error)),
                 _ => Failure::from(error),
             })?;
         Ok(events.into_iter().map(Draft::from).collect())
@@ -208,11 +208,11 @@ impl Commands {
                 Ok(committed) => return Ok(committed),
                 Err(error) => error,
             };
-            // What a handler did is not thrown away because there is no room for it yet.
-            let is_full = error.kind() == ErrorKind::Full;
+            // What a handler did is not thrown away because there is no room for it yet, or before the node was started again.
+            let is_full = matches!(error.kind(), ErrorKind::Full | ErrorKind::Lost);
             if (is_full || error.is_retryable()) && !self.stop.is_cancelled() {
                 if is_full {
-                    tracing::warn!(%command, %type_name, %error, "its outcome waits for room");
+                    tracing::warn!(%command, %type_name, %error, "its outcome waits");
                     let _ = tokio::time::timeout(FULL_PAUSE, self.stop.cancelled()).await;
                 }
                 continue;

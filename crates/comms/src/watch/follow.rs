@@ -1,18 +1,25 @@
 //! The consumer behind a watch: opened, kept in step, and opened anew when something was lost.
+//!
+//! By the consumer's own numbers a watch sees what was lost on the way to it; what the server passed over it learns from
+//! the node ([`Account`]).
 
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
-use comms_msg::door::{WatchAsk, WatchFrom, Watching};
-use comms_msg::{Door, Timestamp};
-use futures::StreamExt;
+use comms_msg::door::{Tally, TallyAsk, WatchAsk, WatchFrom, Watching};
+use comms_msg::{Door, Position, Timestamp};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
+use super::account::{Account, Finding, Question};
 use crate::comms::Comms;
 use crate::door::Request;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids;
-use crate::limits::{DOOR_PAUSE_MAX, DOOR_WITHIN, WATCH_SILENCE_MAX};
+use crate::limits::{DOOR_PAUSE_MAX, DOOR_WITHIN, WATCH_QUIET, WATCH_SILENCE_MAX};
 use crate::recorded::Unread;
 use crate::serve::delivery::Delivery;
 use crate::serve::events;
@@ -27,63 +34,52 @@ pub(crate) struct Follow {
     comms: Comms,
     ask: WatchAsk,
     opened: Timestamp,
-    seen: Seen,
+    /// The last message of the present consumer.
+    consumer_sequence: u64,
     source: Subscriber,
+    /// When something came from there last.
+    heard: Instant,
     log: String,
-    /// Messages of the present consumer with whose last everything that was there at the beginning has been handed on;
-    /// none once that was said.
+    /// Messages of the present consumer with whose last everything has come that it found at its beginning; none once
+    /// it has.
     waiting: Option<u64>,
+    account: Account,
 }
 
 /// What a watch hands on.
-#[expect(clippy::large_enum_variant, reason = "all but one are events, and a box for each would cost")]
+#[expect(clippy::large_enum_variant, reason = "all but some are events, and a box for each would cost")]
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// An event.
     Event(Unread),
+    /// Events that were lost, and without which the operator went on.
+    Accepted(Vec<Position>),
     /// Everything that was there at the beginning was handed on before this.
     CaughtUp,
 }
 
-/// How far a watch is.
-#[derive(Debug, Default)]
-struct Seen {
-    /// The last event that was handed on, in the log.
-    stream_sequence: Option<u64>,
-    /// The last message of the present consumer.
-    consumer_sequence: u64,
-}
+type Events = mpsc::Sender<Result<Heard>>;
+
+/// A question that was asked, with its answer to come.
+type Asked = BoxFuture<'static, (Question, Result<Tally>)>;
 
 /// What a message means for the watch.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// An event to hand on, of this place in the log.
-    Event(u64),
+    /// The next message of the consumer.
+    Next,
     /// Nothing new.
     Skip,
     /// Something is missing.
     Gap,
 }
 
-impl Seen {
-    /// A message of the consumer arrived.
-    fn delivered(&mut self, delivery: Delivery) -> Step {
-        if delivery.consumer_sequence <= self.consumer_sequence {
-            return Step::Skip;
-        }
-        if Some(delivery.consumer_sequence) != self.consumer_sequence.checked_add(1) {
-            return Step::Gap;
-        }
-        self.consumer_sequence = delivery.consumer_sequence;
-        if self.stream_sequence.is_some_and(|seen| delivery.stream_sequence <= seen) {
-            return Step::Skip;
-        }
-        Step::Event(delivery.stream_sequence)
-    }
-
-    /// The server says which message of the consumer was its last.
-    fn heartbeat(&self, last_consumer_sequence: u64) -> Step {
-        if last_consumer_sequence > self.consumer_sequence { Step::Gap } else { Step::Skip }
+/// What a delivery means after `last`, the number of the one before.
+fn delivered(last: u64, delivery: Delivery) -> Step {
+    match delivery.consumer_sequence {
+        now if now <= last => Step::Skip,
+        now if Some(now) == last.checked_add(1) => Step::Next,
+        _ => Step::Gap,
     }
 }
 
@@ -91,30 +87,48 @@ impl Follow {
     /// Opens the first consumer; what is wrong with the request is told here.
     pub(crate) async fn open(comms: Comms, ask: WatchAsk) -> Result<Self> {
         let opened = ids::now();
-        let Opened { source, log, waiting } = subscribe(&comms, &ask, DOOR_WITHIN).await?;
-        Ok(Self { comms, ask, opened, seen: Seen::default(), source, log, waiting })
+        let Opened { source, log, waiting, after, until } = subscribe(&comms, &ask, DOOR_WITHIN).await?;
+        let account = Account::new(after, until);
+        let (heard, waiting) = (Instant::now(), Some(waiting));
+        Ok(Self { comms, ask, opened, consumer_sequence: 0, source, heard, log, waiting, account })
     }
 
     /// Hands events on until nobody takes them any more, or the node refuses to go on.
-    pub(crate) async fn run(mut self, events: mpsc::Sender<Result<Heard>>) {
+    pub(crate) async fn run(mut self, events: Events) {
+        let mut asked: Option<Asked> = None;
         loop {
-            if self.waiting.is_some_and(|waiting| self.seen.consumer_sequence >= waiting) {
-                self.waiting = None;
+            if self.waiting.take_if(|waiting| self.consumer_sequence >= *waiting).is_some() {
+                self.account.may_be_all();
+            }
+            if self.account.catches_up() {
                 // Nobody may be there any more, which is noticed below.
                 let _ = events.send(Ok(Heard::CaughtUp)).await;
             }
-            let arrived = tokio::select! {
+            if asked.is_none() {
+                asked = self.account.question().map(|question| self.asking(question));
+            }
+            let takes = !(self.account.is_full() && asked.is_some());
+            let step = tokio::select! {
                 () = events.closed() => return,
-                arrived = tokio::time::timeout(WATCH_SILENCE_MAX, self.source.next()) => arrived,
+                (question, answer) = answer(&mut asked) => {
+                    asked = None;
+                    self.answered(&question, answer, &events).await
+                }
+                arrived = timeout(self.patience(), self.source.next()), if takes => {
+                    Ok(self.arrived(arrived, &events).await)
+                }
             };
-            let step = match arrived {
-                Ok(Some(message)) => self.step(message, &events).await,
-                // Not even heartbeats: the consumer is gone, or the connection was away too long.
-                Ok(None) | Err(_) => Step::Gap,
+            let going_on = match step {
+                Ok(Step::Gap) => {
+                    if asked.take().is_some() {
+                        self.account.unanswered();
+                    }
+                    self.reopen(&events).await
+                }
+                Ok(Step::Next | Step::Skip) => Ok(()),
+                Err(error) => Err(error),
             };
-            if step == Step::Gap
-                && let Err(error) = self.reopen(&events).await
-            {
+            if let Err(error) = going_on {
                 // Nobody may be there any more to be told.
                 let _ = events.send(Err(error)).await;
                 return;
@@ -122,15 +136,43 @@ impl Follow {
         }
     }
 
-    async fn step(&mut self, message: Message, events: &mpsc::Sender<Result<Heard>>) -> Step {
+    /// How long the source is waited for.
+    fn patience(&self) -> Duration {
+        let silence = WATCH_SILENCE_MAX.saturating_sub(self.heard.elapsed());
+        if self.account.is_behind() { silence.min(WATCH_QUIET) } else { silence }
+    }
+
+    async fn arrived(&mut self, arrived: Result<Option<Message>, Elapsed>, events: &Events) -> Step {
+        match arrived {
+            Ok(Some(message)) => {
+                let step = self.step(message, events).await;
+                // Not before the reader took it: what came meanwhile waits here.
+                self.heard = Instant::now();
+                step
+            }
+            Err(_) if self.heard.elapsed() < WATCH_SILENCE_MAX => {
+                self.account.may_be_all();
+                Step::Skip
+            }
+            // Not even heartbeats: the consumer is gone, or the connection was away too long.
+            Ok(None) | Err(_) => Step::Gap,
+        }
+    }
+
+    async fn step(&mut self, message: Message, events: &Events) -> Step {
         if let Some(status) = message.status {
             return self.status(status, &message).await;
         }
         let Some(delivery) = message.reply.as_ref().and_then(|reply| Delivery::parse(reply)) else {
             return Step::Skip;
         };
-        let step = self.seen.delivered(delivery);
-        if let Step::Event(sequence) = step {
+        let step = delivered(self.consumer_sequence, delivery);
+        if step == Step::Next {
+            self.consumer_sequence = delivery.consumer_sequence;
+            let sequence = delivery.stream_sequence;
+            if !self.account.got(sequence) {
+                return Step::Skip;
+            }
             let read = events::read(&message, &self.log, sequence)
                 .map(|(event, _)| Heard::Event(event))
                 .map_err(|why| {
@@ -139,14 +181,13 @@ impl Follow {
                         format!("{} at {sequence}@{} is no event: {why}", message.subject, self.log),
                     )
                 });
-            self.seen.stream_sequence = Some(sequence);
             // A full buffer holds the watch up here, flow control stays unanswered, and the server waits.
             let _ = events.send(read).await;
         }
         step
     }
 
-    async fn status(&self, status: StatusCode, message: &Message) -> Step {
+    async fn status(&mut self, status: StatusCode, message: &Message) -> Step {
         if status != IDLE_HEARTBEAT {
             // The consumer was deleted or the server stops: whatever it is, this one brings nothing more.
             return Step::Gap;
@@ -157,19 +198,84 @@ impl Follow {
             // Lost with a closed connection, which ends this watch anyway.
             let _ = self.comms.client().publish(subject.to_owned(), bytes::Bytes::new()).await;
         }
-        match header(headers, "Nats-Last-Consumer").and_then(|last| last.parse().ok()) {
-            Some(last) => self.seen.heartbeat(last),
-            None => Step::Skip,
+        let number = |name| header(headers, name).and_then(|last| last.parse::<u64>().ok());
+        match number("Nats-Last-Consumer") {
+            Some(last) if last > self.consumer_sequence => return Step::Gap,
+            Some(last) if last == self.consumer_sequence => {
+                if let Some(sequence) = number("Nats-Last-Stream") {
+                    self.account.quiet_at(sequence);
+                }
+            }
+            // One that was on its way while more came, or flow control alone.
+            Some(_) | None => {}
         }
+        Step::Skip
     }
 
-    /// A new consumer, from the last event that was handed on.
-    async fn reopen(&mut self, events: &mpsc::Sender<Result<Heard>>) -> Result<()> {
-        self.ask.from = match (self.seen.stream_sequence, self.ask.from) {
-            (Some(sequence), _) => WatchFrom::Position(comms_msg::Position::new(&self.log, sequence)?),
+    /// Asks the node what is missing of a stretch.
+    fn asking(&self, question: Question) -> Asked {
+        let (comms, log) = (self.comms.clone(), self.log.clone());
+        let (types, entity) = (self.ask.types.clone(), self.ask.entity.clone());
+        async move {
+            let asking = async {
+                let after = Position::new(&log, question.after)?;
+                let (until, got) = (question.until, question.got.clone());
+                let ask = TallyAsk { types, entity, after, until, got };
+                let mut request = Request::of(comms.door(Door::Tally), &ask, DOOR_WITHIN)?;
+                request.tells_only = true;
+                comms.request(request).await
+            };
+            let answer = asking.await;
+            (question, answer)
+        }
+        .boxed()
+    }
+
+    /// Hands on what is missing. Where the node cannot tell it is asked again.
+    async fn answered(
+        &mut self,
+        question: &Question,
+        answer: Result<Tally>,
+        events: &Events,
+    ) -> Result<Step> {
+        let tally = match answer {
+            Ok(tally) => tally,
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(%error, "it is not known yet whether a watch got everything");
+                self.account.unanswered();
+                return Ok(Step::Skip);
+            }
+            Err(error) => return Err(error),
+        };
+        let Finding { missing, accepted, withheld, fetch } = self.account.answered(question, tally);
+        let positions = |sequences: Vec<u64>| -> Result<Vec<Position>> {
+            sequences.into_iter().map(|sequence| Ok(Position::new(&self.log, sequence)?)).collect()
+        };
+        // Nobody may be there any more to be told.
+        for (sequences, why) in [
+            (missing, "cannot be read any more"),
+            (withheld.into_iter().collect(), "cannot be got from nats-server"),
+        ] {
+            let positions = positions(sequences)?;
+            if !positions.is_empty() {
+                let _ = events.send(Err(Error::lost(positions, why))).await;
+            }
+        }
+        let accepted = positions(accepted)?;
+        if !accepted.is_empty() {
+            let _ = events.send(Ok(Heard::Accepted(accepted))).await;
+        }
+        Ok(if fetch.is_some() { Step::Gap } else { Step::Skip })
+    }
+
+    /// A new consumer, from the last event that was handed on, or before one that did not come.
+    async fn reopen(&mut self, events: &Events) -> Result<()> {
+        let resume = self.account.resume();
+        self.ask.from = match self.ask.from {
             // What came since is not new any more; nothing of it was handed on.
-            (None, WatchFrom::New) => WatchFrom::Time(self.opened),
-            (None, from) => from,
+            WatchFrom::New if self.account.is_fresh() => WatchFrom::Time(self.opened),
+            from if self.account.is_fresh() => from,
+            _ => WatchFrom::Position(Position::new(&self.log, resume)?),
         };
         tracing::debug!(from = ?self.ask.from, "a watch missed something and goes on from there");
         loop {
@@ -178,11 +284,16 @@ impl Follow {
                 opened = subscribe(&self.comms, &self.ask, DOOR_WITHIN) => opened,
             };
             match opened {
-                Ok(Opened { source, log, waiting }) => {
+                Ok(Opened { source, log, waiting, after, until }) => {
+                    if log != self.log {
+                        self.account = self.account.anew(after, until);
+                    }
+                    self.account.reopened(resume.min(after));
                     self.source = source;
+                    self.heard = Instant::now();
                     self.log = log;
-                    self.waiting = self.waiting.and(waiting);
-                    self.seen.consumer_sequence = 0;
+                    self.waiting = Some(waiting);
+                    self.consumer_sequence = 0;
                     return Ok(());
                 }
                 Err(error) if error.is_retryable() => tokio::time::sleep(DOOR_PAUSE_MAX).await,
@@ -192,11 +303,21 @@ impl Follow {
     }
 }
 
+/// The answer to the question that was asked, if one was.
+async fn answer(asked: &mut Option<Asked>) -> (Question, Result<Tally>) {
+    match asked {
+        Some(asked) => asked.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A consumer that was opened.
 struct Opened {
     source: Subscriber,
     log: String,
-    waiting: Option<u64>,
+    waiting: u64,
+    after: u64,
+    until: u64,
 }
 
 async fn subscribe(comms: &Comms, ask: &WatchAsk, within: Duration) -> Result<Opened> {
@@ -208,7 +329,10 @@ async fn subscribe(comms: &Comms, ask: &WatchAsk, within: Duration) -> Result<Op
         .subscribe(watching.subject)
         .await
         .map_err(|error| Error::new(ErrorKind::Unavailable, "the connection is closed").because(error))?;
-    Ok(Opened { source, log: watching.log, waiting: watching.waiting })
+    let (Some(waiting), Some(after), Some(until)) = (watching.waiting, watching.after, watching.until) else {
+        return Err(Error::new(ErrorKind::Internal, "the node does not say where a watch begins and ends"));
+    };
+    Ok(Opened { source, log: watching.log, waiting, after, until })
 }
 
 fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
@@ -219,31 +343,13 @@ fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn delivery(consumer_sequence: u64, stream_sequence: u64) -> Delivery {
-        Delivery { tries: 1, stream_sequence, consumer_sequence }
-    }
-
     #[test]
-    fn a_consumer_without_gaps_hands_everything_on_once() {
-        let mut seen = Seen::default();
-        assert_eq!(seen.delivered(delivery(1, 10)), Step::Event(10));
-        seen.stream_sequence = Some(10);
-        assert_eq!(seen.delivered(delivery(2, 14)), Step::Event(14));
-        assert_eq!(seen.delivered(delivery(2, 14)), Step::Skip, "the same again");
-    }
-
-    #[test]
-    fn a_missing_number_is_a_gap() {
-        let mut seen = Seen { stream_sequence: Some(10), consumer_sequence: 1 };
-        assert_eq!(seen.delivered(delivery(3, 20)), Step::Gap);
-        assert_eq!(seen.heartbeat(1), Step::Skip);
-        assert_eq!(seen.heartbeat(2), Step::Gap, "the last message never came");
-    }
-
-    #[test]
-    fn what_was_handed_on_before_a_reopening_is_not_handed_on_again() {
-        let mut seen = Seen { stream_sequence: Some(10), consumer_sequence: 0 };
-        assert_eq!(seen.delivered(delivery(1, 10)), Step::Skip);
-        assert_eq!(seen.delivered(delivery(2, 11)), Step::Event(11));
+    fn a_missing_number_of_the_consumer_is_a_gap() {
+        let step = |last, consumer_sequence| {
+            delivered(last, Delivery { tries: 1, stream_sequence: 9, consumer_sequence })
+        };
+        assert_eq!((step(0, 1), step(1, 2)), (Step::Next, Step::Next));
+        assert_eq!((step(1, 1), step(2, 1)), (Step::Skip, Step::Skip));
+        assert_eq!((step(0, 2), step(1, 3), step(u64::MAX, 1)), (Step::Gap, Step::Gap, Step::Skip));
     }
 }

@@ -15,6 +15,7 @@ use comms_domain::limits::STORED_BYTES_MAX;
 
 use super::super::commit::{AppendError, Commit, Guard, Stored, StoredMessage};
 use super::super::direct_read::Found;
+use super::Consumed;
 use crate::Error;
 use crate::witness::{Pen, Witness};
 
@@ -96,6 +97,10 @@ impl Memory {
         self.lock().messages.get(&sequence).map(|message| message.payload.clone())
     }
 
+    pub(super) fn subject(&self, sequence: u64) -> Option<String> {
+        self.lock().messages.get(&sequence).map(|message| message.subject.to_string())
+    }
+
     pub(super) fn last(&self, subject: &str) -> Option<(u64, Bytes)> {
         let held = self.lock();
         let mut under = held.messages.iter().rev().filter(|(_, message)| matches(subject, &message.subject));
@@ -124,7 +129,7 @@ impl Memory {
         true
     }
 
-    pub(super) fn consume(&self, consumer: push::Config) -> Result<u64, String> {
+    pub(super) fn consume(&self, consumer: push::Config) -> Result<Consumed, String> {
         let filters = &consumer.filter_subjects;
         for (n, filter) in filters.iter().enumerate() {
             if filters[..n].iter().any(|other| matches(other, filter) || matches(filter, other)) {
@@ -144,7 +149,7 @@ impl Memory {
         if let Some(name) = consumer.name.clone() {
             held.consumers.insert(name, consumer);
         }
-        Ok(waiting)
+        Ok(Consumed { waiting, after: from.saturating_sub(1) })
     }
 
     pub(super) fn consumers(&self) -> HashSet<String> {

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use async_nats::Subscriber;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::push;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind, State, Stream};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
@@ -13,6 +14,7 @@ use futures::TryStreamExt as _;
 use super::super::appender::{Appender, Writer};
 use super::super::commit::{AppendError, Commit, Stored};
 use super::super::direct_read::{self, Found};
+use super::Consumed;
 use crate::Error;
 use crate::condition::Condition;
 use crate::witness::Witness;
@@ -57,8 +59,16 @@ impl Server {
     }
 
     pub(super) async fn payload(&self, sequence: u64) -> Result<Option<Bytes>, AppendError> {
+        Ok(self.message(sequence).await?.map(|message| message.payload))
+    }
+
+    pub(super) async fn subject(&self, sequence: u64) -> Result<Option<String>, AppendError> {
+        Ok(self.message(sequence).await?.map(|message| message.subject.to_string()))
+    }
+
+    async fn message(&self, sequence: u64) -> Result<Option<StreamMessage>, AppendError> {
         match self.stream.direct_get(sequence).await {
-            Ok(message) => Ok(Some(message.payload)),
+            Ok(message) => Ok(Some(message)),
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
             Err(error) => Err(silent(error)),
         }
@@ -99,9 +109,11 @@ impl Server {
         let _ = self.client.publish_with_reply(delivery.to_owned(), confirmation, ack).await;
     }
 
-    pub(super) async fn consume(&self, name: &str, consumer: push::Config) -> Result<u64, String> {
+    pub(super) async fn consume(&self, name: &str, consumer: push::Config) -> Result<Consumed, String> {
         let made = jetstream::new(self.client.clone()).create_consumer_on_stream(consumer, name).await;
-        made.map(|made| made.cached_info().num_pending).map_err(|error| error.to_string())
+        let made = made.map_err(|error| error.to_string())?;
+        let info = made.cached_info();
+        Ok(Consumed { waiting: info.num_pending, after: info.delivered.stream_sequence })
     }
 
     pub(super) async fn consumers(&self, name: &str) -> Result<HashSet<String>, String> {
