@@ -283,3 +283,21 @@ fn contexts(domain: &Domain) -> String {
 fn services(domain: &Domain) -> String {
     count(domain.services.keys().filter(|name| !domain::is_built_in(name)).count(), "service")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_listens_beyond_this_machine_says_so() {
+        let open = |at: &str| open_to_others(at.parse().unwrap(), LEAFS, "--leaf-listen");
+        assert_eq!(open("127.0.0.1:7422"), None);
+        assert_eq!(open("[::1]:7422"), None);
+        for (at, whose) in [("0.0.0.0:7422", "every address"), ("192.168.1.2:7422", "an address")] {
+            let said = open(at).unwrap();
+            let begins = format!("open     nats-server, for leafs, listens on {whose} of this machine: ");
+            assert!(said.starts_with(&begins), "{said}");
+            assert!(said.ends_with("Only here: --leaf-listen 127.0.0.1:7422"), "{said}");
+        }
+    }
+}

@@ -51,10 +51,13 @@ fn what_is_no_reply_is_refused() {
         (r#"{"to": "7", "ok": 1}"#.to_owned(), "/to"),
         (r#"[{"to": "7", "ok": 1}]"#.to_owned(), "/0/to"),
         ("7".to_owned(), ""),
+        ("[]".to_owned(), ""),
     ] {
         let error = Reply::read(&Bytes::from(json.clone())).unwrap_err();
         assert_eq!(error.at(), at, "{json}: {error}");
     }
+    // An array of nothing is no answer in the other form either.
+    assert_eq!(Reply::read(&Bytes::from_static(&[0x80])).unwrap_err().at(), "");
     let many = format!("[{}]", vec![format!(r#"{{"to":"{id}","ok":1}}"#); 101].join(","));
     assert_eq!(Reply::read(&many.into()).unwrap_err().reason(), "too_large");
 }
