@@ -1,5 +1,7 @@
 //! [`Node`]: one structured value, such as the body of a message.
 
+mod unfit;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
@@ -83,7 +85,7 @@ impl Node {
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         let mut bytes = Vec::with_capacity(ENCODED_BYTES_FIRST);
         serde_ipld_dagcbor::to_writer(&mut bytes, &value)
-            .map_err(|error| Error::Model { reason: error.to_string() })?;
+            .map_err(|error| Error::Model { reason: unfit::encoding(&error) })?;
         Self::from_cbor(bytes.into())
     }
 
@@ -92,7 +94,8 @@ impl Node {
     /// # Errors
     /// [`Error::Model`] if the value does not fit the type.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_ipld_dagcbor::from_slice(&self.0).map_err(|error| Error::Model { reason: error.to_string() })
+        serde_ipld_dagcbor::from_slice(&self.0)
+            .map_err(|error| Error::Model { reason: unfit::unfit::<T>(self, &error) })
     }
 
     /// The value in the IPLD data model.

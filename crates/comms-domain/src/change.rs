@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::bound::Bound;
 use crate::domain::{Domain, Right, Service};
+use crate::schema::Schema;
 use crate::words;
 use comms_msg::door::Delivery;
 
@@ -43,6 +44,10 @@ pub struct Changes {
     pub removed_events: Vec<TypeName>,
     /// Durable commands the new definition lacks or delivers directly.
     pub removed_commands: Vec<TypeName>,
+    /// Types whose schema narrows under the same version, with what of it.
+    pub narrowed: Vec<(TypeName, Vec<String>)>,
+    /// What listeners would not hear any more, in words.
+    pub deaf: Vec<String>,
     orphans: Vec<Orphan>,
 }
 
@@ -81,7 +86,16 @@ impl Changes {
 
     /// What should be meant before it is done, in words.
     pub fn warnings(&self) -> Vec<String> {
-        self.unseated.iter().map(|name| format!("{name} could not change the definition any more")).collect()
+        let unseated =
+            self.unseated.iter().map(|name| format!("{name} could not change the definition any more"));
+        let narrowed = self.narrowed.iter().map(|(name, told)| {
+            format!(
+                "the schema of {name} narrows under the same version ({}): raise its version, so that what was sent before is told \
+                 apart",
+                told.join("; ")
+            )
+        });
+        unseated.chain(narrowed).chain(self.deaf.iter().cloned()).collect()
     }
 
     /// Whether the two definitions say the same.
@@ -128,6 +142,48 @@ impl Changes {
         self.note("limits", &limits);
     }
 
+    /// Keeps what fitted a type and may not fit it any more, under the same version.
+    fn narrowed(&mut self, name: &TypeName, before: Option<&Schema>, after: Option<&Schema>) {
+        let told = match (before, after) {
+            (Some(before), Some(after)) if before != after => before.narrowing(after),
+            (None, Some(_)) => vec!["it had no schema, and any body fitted".to_owned()],
+            (Some(_) | None, _) => Vec::new(),
+        };
+        if !told.is_empty() {
+            self.narrowed.push((name.clone(), told));
+        }
+    }
+
+    /// What becomes of a listener's place in the log: it has one for all that it observes.
+    fn listening(&mut self, name: &ServiceName, before: &Service, after: &Service, new: &Domain) {
+        let lost: Vec<&str> = before
+            .observes
+            .difference(&after.observes)
+            .filter(|event| new.events.contains_key(*event))
+            .map(TypeName::as_str)
+            .collect();
+        let gained: Vec<&str> = after.observes.difference(&before.observes).map(TypeName::as_str).collect();
+        let keeps_place = before.observes.intersection(&after.observes).next().is_some();
+        match (lost.is_empty(), keeps_place) {
+            (true, _) => {}
+            (false, true) => self.deaf.push(format!(
+                "{name} does not hear {} any more: put back, it goes on from its place in the log, without what was logged \
+                 until then",
+                lost.join(", ")
+            )),
+            (false, false) => self.deaf.push(format!(
+                "the place of {name} in the log is forgotten: put back, it hears the whole history of {} again",
+                lost.join(", ")
+            )),
+        }
+        if !gained.is_empty() {
+            self.lines.push(match keeps_place {
+                true => format!("  {name} hears {} from its place in the log on", gained.join(", ")),
+                false => format!("  {name} hears {} from the beginning of the log", gained.join(", ")),
+            });
+        }
+    }
+
     /// A line for what is in both definitions and not the same.
     fn note(&mut self, what: &str, differences: &[Option<String>]) {
         let said: Vec<&str> = differences.iter().flatten().map(String::as_str).collect();
@@ -159,6 +215,9 @@ impl Changes {
                     schema(before.schema != after.schema, before.version == after.version),
                 ],
             );
+            if before.version == after.version {
+                self.narrowed(name, before.schema.as_ref(), after.schema.as_ref());
+            }
         }
         for (name, after) in new.commands.iter().filter(|(name, _)| !old.commands.contains_key(*name)) {
             self.lines.push(format!("+ command {name}, {}", after.delivery.as_str()));
@@ -179,6 +238,9 @@ impl Changes {
                     schema(before.schema != after.schema, before.version == after.version),
                 ],
             );
+            if before.version == after.version {
+                self.narrowed(name, before.schema.as_ref(), after.schema.as_ref());
+            }
         }
         for name in new.queries.keys().filter(|name| !old.queries.contains_key(*name)) {
             self.lines.push(format!("+ query {name}"));
@@ -213,6 +275,9 @@ impl Changes {
                     schema(before.schema != after.schema, before.version == after.version),
                 ],
             );
+            if before.version == after.version {
+                self.narrowed(name, before.schema.as_ref(), after.schema.as_ref());
+            }
         }
         for (name, after) in new.events.iter().filter(|(name, _)| !old.events.contains_key(*name)) {
             self.lines.push(format!("+ event {name}, of {}", after.entity));
@@ -240,8 +305,16 @@ impl Changes {
                 ("-", _) | (_, true) => format!("{sign} service {name}"),
                 (_, false) => format!("{sign} service {name}: {}", rights.join("; ")),
             });
+            // The built-in users watch; what they hear is nobody's work.
+            if !is_built_in(name) {
+                self.listening(name, before.unwrap_or(&nothing), after.unwrap_or(&nothing), new);
+            }
         }
     }
+}
+
+fn is_built_in(name: &ServiceName) -> bool {
+    [ServiceName::DEV, ServiceName::OPERATOR].contains(&name.as_str())
 }
 
 /// What a service gains and loses, list by list.

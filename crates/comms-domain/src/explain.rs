@@ -52,10 +52,11 @@ pub struct Explanation {
     /// The schema file, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// Byte fields by path; none if there is no schema, when every byte field counts.
+    /// Fields that the schema names as bytes, by path, one within itself once; none if there is no schema. Bytes that
+    /// are allowed elsewhere count as they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub byte_fields: Option<Vec<String>>,
-    /// A byte field of more bytes than this becomes a link.
+    /// Bytes of more than this become a link, wherever they are in the body.
     pub threshold: u64,
     /// How long a sender or asker waits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,9 +195,11 @@ impl fmt::Display for Explanation {
         }
         let threshold = words::bytes(self.threshold);
         match &self.byte_fields {
-            Some(fields) if fields.is_empty() => row(f, "offloaded", "nothing: it has no byte fields"),
-            Some(fields) => row(f, "offloaded", &format!("{} when over {threshold}", fields.join(", "))),
-            None => row(f, "offloaded", &format!("every byte field over {threshold}")),
+            Some(fields) if !fields.is_empty() => {
+                let named = fields.join(", ");
+                row(f, "offloaded", &format!("bytes over {threshold}: {named}, and wherever else bytes fit"))
+            }
+            Some(_) | None => row(f, "offloaded", &format!("bytes over {threshold}, wherever bytes fit")),
         }
     }
 }

@@ -21,6 +21,9 @@ pub const FIELD_PROBLEMS_MAX: usize = 32;
 pub const ECHO_CHARS_MAX: usize = 80;
 /// Different shapes a schema may give to the places of a body, and what walking it may cost.
 pub const SHAPES_MAX: usize = 4096;
+/// How deep in a body a schema may speak of a place of its own: each step is one of the stack, and bodies are not nested
+/// as deep.
+pub const SHAPES_DEPTH_MAX: usize = 256;
 /// Steps from the root of a schema file to its deepest part.
 pub const SCHEMA_DEPTH_MAX: usize = 64;
 /// Places of a body times the parts of its schema that look at each: about a second of checking.

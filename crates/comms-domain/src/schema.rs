@@ -8,11 +8,15 @@
 
 mod dag;
 mod field;
+mod impossible;
 mod instance;
 mod keywords;
+mod model;
+mod narrowing;
 mod outline;
 mod place;
 mod prepare;
+mod recursion;
 mod review;
 mod shape;
 mod tree;
@@ -22,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 
 use comms_content::Node;
 use jsonschema::json::{Json, SerdeJson};
-use jsonschema::{Draft, Keyword, PatternOptions, Retrieve, Validator};
+use jsonschema::{Draft, EmailOptions, Keyword, PatternOptions, Retrieve, Validator};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -99,6 +103,10 @@ impl Schema {
         let review = review::review(&prepared);
         if !review.faults.is_empty() {
             return Err(review.faults.into_iter().map(fault).collect());
+        }
+        let impossible = impossible::impossible(&prepared);
+        if !impossible.is_empty() {
+            return Err(impossible.into_iter().map(|proof| fault(proof.found)).collect());
         }
         let notes = review.notes.into_iter().map(fault).collect();
         let prepared = prepared.schema;
@@ -254,6 +262,8 @@ where
         .with_pattern_options(PatternOptions::regex())
         .should_validate_formats(true)
         .should_ignore_unknown_formats(false)
+        // An address, without the name of whose it is: what is before it may be any text.
+        .with_email_options(EmailOptions::default().without_display_text())
         .with_keyword(dag::BYTES, |_, _, _| Ok(Box::new(dag::BytesOrLink)))
         .with_keyword(dag::LINK, |_, _, _| Ok(Box::new(dag::Link)))
 }
@@ -273,10 +283,15 @@ pub(crate) fn sorted(value: &Value) -> Value {
     }
 }
 
-/// Somebody else's text, cut to a length that fits one line of a terminal, without control characters.
+/// Somebody else's text, cut to a length that fits one line of a terminal, its control characters as JSON escapes them.
 pub(crate) fn echo(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(ECHO_CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(ECHO_CHARS_MAX) {
+        match c {
+            control if control.is_control() => shown.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => shown.push(other),
+        }
+    }
     if text.chars().nth(ECHO_CHARS_MAX).is_some() {
         shown.push('…');
     }

@@ -51,6 +51,7 @@ fn harmless_changes_are_lines_without_orphans() {
             "~ query documents.FindDocuments: version 1 becomes 2; deadline 2 s becomes 500 ms",
             "~ service desk: loses sends documents.AddDocument; gains content.read",
             "+ service mail: gains observes documents.DocumentAdded",
+            "  mail hears documents.DocumentAdded from the beginning of the log",
         ]
     );
     assert!(changes.orphans().is_empty());
@@ -159,4 +160,82 @@ fn who_could_not_change_the_definition_any_more_is_named() {
 fn whom_a_service_may_name_is_told_when_it_changes() {
     let wider = change(&[("[service.desk]", "[service.desk]\nowners = [\"ada\", \"bob\"]")]);
     assert_eq!(wider.lines, ["~ service desk: may name ada, bob instead of anybody as owner"]);
+}
+
+/// The words of what narrows from one schema of a query to another, under the same version.
+fn narrowed(before: &str, after: &str) -> Vec<String> {
+    let parse = |schema: &str| {
+        let schemas = BTreeMap::from([("c/T.json".to_owned(), schema.to_owned())]);
+        Domain::parse("domain.toml", "name = 'a'\n[query.'c.T']", &schemas).unwrap_or_else(|p| panic!("{p}"))
+    };
+    Change::between(&parse(before), &parse(after)).narrowed.into_iter().flat_map(|(_, told)| told).collect()
+}
+
+#[test]
+fn a_schema_that_narrows_under_the_same_version_is_a_warning() {
+    let base = r#"{"properties":{"a":{"type":"integer"},"b":{"enum":["x","y"]}}}"#;
+    for (after, told) in [
+        (
+            r#"{"properties":{"a":{"type":"integer"},"b":{"enum":["x","y"]}},"required":["a"]}"#,
+            "/a became required",
+        ),
+        (r#"{"properties":{"b":{"enum":["x","y"]}}}"#, "/a is not known any more"),
+        (
+            r#"{"properties":{"a":{"type":"string"},"b":{"enum":["x","y"]}}}"#,
+            r#"type of /a is "string" instead of "integer""#,
+        ),
+        (
+            r#"{"properties":{"a":{"type":"integer"},"b":{"enum":["x"]}}}"#,
+            r#"enum of /b is ["x"] instead of ["x","y"]"#,
+        ),
+        (
+            r#"{"properties":{"a":{"type":"integer","maximum":9},"b":{"enum":["x","y"]}}}"#,
+            "/a gets maximum 9",
+        ),
+    ] {
+        assert_eq!(narrowed(base, after), [told], "{after}");
+    }
+    for after in [
+        r#"{"properties":{"a":{"type":"integer"},"b":{"enum":["x","y"]}},"description":"said better"}"#,
+        r#"{"properties":{"a":{"type":"integer"},"b":{"enum":["y","x","z"]}}}"#,
+        r#"{"properties":{"a":{"type":"number"},"b":{"enum":["x","y"]},"c":{}}}"#,
+        r#"{"properties":{"a":{"type":["integer","null"]},"b":{"type":"string"}}}"#,
+        r#"{"type":"object"}"#,
+    ] {
+        assert_eq!(narrowed(base, after), [""; 0], "{after}");
+    }
+    let required = r#"{"properties":{"a":{"$ref":"comms:bytes"}},"required":["a"]}"#;
+    assert_eq!(narrowed(required, r#"{"properties":{"a":{"$ref":"comms:bytes"}}}"#), [""; 0]);
+    // With another version it is another schema.
+    let domain = |version: u32, schema: &str| {
+        let text = format!("name = 'a'\n[query.'c.T']\nversion = {version}");
+        let schemas = BTreeMap::from([("c/T.json".to_owned(), schema.to_owned())]);
+        Domain::parse("domain.toml", &text, &schemas).unwrap()
+    };
+    let (wide, narrow) = (base, r#"{"properties":{}}"#);
+    assert!(Change::between(&domain(1, wide), &domain(2, narrow)).warnings().is_empty());
+    let warnings = Change::between(&domain(1, wide), &domain(1, narrow)).warnings();
+    assert!(
+        warnings[0].starts_with("the schema of c.T narrows") && warnings[0].contains("raise its version")
+    );
+}
+
+#[test]
+fn a_listener_that_goes_is_a_warning() {
+    let without = change(&[("observes = [\"documents.DocumentAdded\"]", "")]);
+    let forgotten = "the place of indexer in the log is forgotten: put back, it hears the whole history of \
+                     documents.DocumentAdded again";
+    assert_eq!(without.warnings(), [forgotten]);
+    let two = |observes: &str| {
+        let text = format!(
+            "name = 'a'\n[event.'c.A']\nentity = 'a'\n[event.'c.B']\nentity = 'a'\n[service.ear]\nobserves = [{observes}]\n\
+             [service.mouth]\nemits = ['c.A', 'c.B']"
+        );
+        parse(&text)
+    };
+    let fewer = Change::between(&two("'c.A', 'c.B'"), &two("'c.A'"));
+    assert!(fewer.warnings()[0].starts_with("ear does not hear c.B any more"), "{:?}", fewer.warnings());
+    let more = Change::between(&two("'c.A'"), &two("'c.A', 'c.B'"));
+    assert!(more.warnings().is_empty());
+    assert!(more.lines.contains(&"  ear hears c.B from its place in the log on".to_owned()), "{more}");
 }

@@ -28,7 +28,7 @@ documents.AddDocument   command, durable: kept until handled
   may cause    documents.DocumentAdded
   deadline     30 s
   schema       schemas/documents/AddDocument.json, version 1
-  offloaded    /file when over 64 KiB";
+  offloaded    bytes over 64 KiB: /file, and wherever else bytes fit";
     assert_eq!(explain("documents.AddDocument").to_string(), expected);
 }
 
@@ -41,7 +41,7 @@ documents.FindDocuments   query
   answered by  archive
   deadline     2 s
   schema       none: any object, version 1
-  offloaded    every byte field over 64 KiB";
+  offloaded    bytes over 64 KiB, wherever bytes fit";
     assert_eq!(explain("documents.FindDocuments").to_string(), expected);
 }
 
@@ -57,7 +57,7 @@ documents.DocumentAdded   event, one history per document
   caused by    documents.AddDocument
   observed by  dev, indexer
   schema       none: any object, version 1
-  offloaded    every byte field over 64 KiB";
+  offloaded    bytes over 64 KiB, wherever bytes fit";
     assert_eq!(explain("documents.DocumentAdded").to_string(), expected);
 }
 

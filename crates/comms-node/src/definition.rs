@@ -126,6 +126,15 @@ impl Schemas {
 
 fn read_text(path: &Path, bytes_max: usize) -> Result<String, Error> {
     let mut bytes = Vec::new();
+    // A pipe would be waited for, and a device may have no end.
+    let kind = fs::metadata(path).map_err(|source| file_error("read", path, source))?;
+    if !kind.is_file() {
+        return Err(Error::Malformed {
+            path: path.to_owned(),
+            expected: "a regular file",
+            why: "it is a folder, a pipe or a device".to_owned(),
+        });
+    }
     File::open(path)
         .and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes))
         .map_err(|source| file_error("read", path, source))?;
@@ -183,6 +192,20 @@ mod tests {
         fs::write(&schema, vec![b' '; SCHEMA_BYTES_MAX + 1]).unwrap();
         assert!(matches!(Sources::read(&file), Err(Error::Malformed { .. })));
         fs::write(&schema, [0xff]).unwrap();
+        assert!(matches!(Sources::read(&file), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let (home, file) = domain_folder();
+        let schemas = home.path().join(SCHEMAS);
+        fs::create_dir(&schemas).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(schemas.join("a.json")).status().unwrap();
+        assert!(made.success());
+        let refused = Sources::read(&file).unwrap_err();
+        assert!(matches!(&refused, Error::Malformed { path, .. } if path.ends_with("a.json")), "{refused}");
+        std::os::unix::fs::symlink("/dev/zero", schemas.join("b.json")).unwrap();
+        fs::remove_file(schemas.join("a.json")).unwrap();
         assert!(matches!(Sources::read(&file), Err(Error::Malformed { .. })));
     }
 

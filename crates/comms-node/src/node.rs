@@ -534,7 +534,7 @@ fn admin(
 /// What this setup cannot promise. Of a server that exists the probe says more.
 fn warnings(domain: &Domain, facts: Option<&Facts>, change: &Changes, witness: &Witness) -> Vec<String> {
     let mut warnings: Vec<String> =
-        change.warnings().into_iter().map(|warning| format!("rights   {warning}")).collect();
+        change.warnings().into_iter().map(|warning| format!("change   {warning}")).collect();
     warnings.extend(witness.told().iter().map(|told| format!("ledger   {told}")));
     if domain.content.copies > 1 {
         warnings.push(format!(

@@ -113,7 +113,7 @@ pub(crate) struct Plan {
     /// What speaks against it: another name of the domain, an older version, stored subjects that the definition would no
     /// longer name.
     pub(crate) refused: Vec<String>,
-    /// What must be confirmed with `--yes`: who could not change the definition any more.
+    /// What must be confirmed with `--yes`: who could not change the definition any more, which schemas narrow under the same version, whose place in the log is forgotten.
     pub(crate) warnings: Vec<String>,
     /// The digest of the definition that was planned.
     pub(crate) digest: String,
@@ -164,7 +164,7 @@ pub(crate) struct Explained {
     pub(crate) caused_by: Vec<String>,
     /// The schema file, if there is one.
     pub(crate) schema: Option<String>,
-    /// Byte fields by path; null without a schema, when every byte field counts.
+    /// Fields that the schema names as bytes, by path; null without a schema. Bytes that are allowed elsewhere leave too.
     pub(crate) byte_fields: Option<Vec<String>>,
     /// A byte field of more bytes than this becomes a link.
     pub(crate) threshold: u64,

@@ -398,3 +398,40 @@ proptest! {
         prop_assert_eq!(offloaded.to_ipld(), expected);
     }
 }
+
+#[test]
+fn what_does_not_fit_a_type_is_said_in_words() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Page {
+        #[expect(dead_code, reason = "only decoded")]
+        number: u64,
+        #[expect(dead_code, reason = "only decoded")]
+        title: String,
+    }
+    for (json, said) in [
+        (r#"{"title":"x"}"#, "missing field `number`"),
+        (r#"{"number":-1,"title":"x"}"#, "field `number`: u64 is expected, and there is a whole number"),
+        (r#"{"number":1,"title":2}"#, "field `title`: str is expected, and there is a whole number"),
+        (r#"{"number":1,"title":null}"#, "field `title`: str is expected, and there is null"),
+    ] {
+        let error = Node::from_json(json.as_bytes()).unwrap().decode::<Page>().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// A number that is written with a fraction or an exponent is the nearest float, as IEEE 754 rounds it.
+#[test]
+fn a_number_with_a_fraction_is_the_nearest_float() {
+    for (text, float) in [
+        ("9007199254740993.0", 9_007_199_254_740_992.0),
+        ("0.1e-400", 0.0),
+        ("0.1", 0.1),
+        ("1e3", 1000.0),
+        ("5e-324", 5e-324),
+    ] {
+        assert_eq!(Node::from_json(text.as_bytes()).unwrap(), Node::encode(&float).unwrap(), "{text}");
+    }
+    for text in ["1e400", "-1e309", "18446744073709551616", "-9223372036854775809"] {
+        assert!(Node::from_json(text.as_bytes()).is_err(), "{text}");
+    }
+}

@@ -84,17 +84,8 @@ pub(super) const LEAN_ON: [(&str, &str); 4] =
     [("then", "if"), ("else", "if"), ("minContains", "contains"), ("maxContains", "contains")];
 
 /// What may stand beside `comms:bytes` and `comms:link`: nothing that is said of text or fields.
-pub(super) const BESIDE_BYTES: [&str; 9] = [
-    "title",
-    "description",
-    "$comment",
-    "default",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "examples",
-    "example",
-];
+pub(super) const BESIDE_BYTES: [&str; 8] =
+    ["title", "description", "$comment", "default", "deprecated", "readOnly", "writeOnly", "examples"];
 
 /// Limits in pairs, the lower first.
 pub(super) const PAIRS: [(&str, &str); 4] = [

@@ -25,7 +25,8 @@ pub(super) struct Found {
 }
 
 /// Keywords of other dialects, and what says the same here.
-const FOREIGN: [(&str, &str); 12] = [
+const FOREIGN: [(&str, &str); 13] = [
+    ("example", "write examples, with a list"),
     ("nullable", "write \"type\": [\"string\", \"null\"], with the type that it is"),
     ("additionalItems", "write items beside prefixItems"),
     ("dependencies", "write dependentRequired or dependentSchemas"),
@@ -153,8 +154,14 @@ impl Survey {
                     self.add(&at, format!("{key} is not supported"), "use $ref and $defs");
                 }
                 "$anchor" => {
-                    if let Some(name) = value.as_str() {
-                        self.anchors.insert(name.to_owned(), pointer.to_owned());
+                    if let Some(name) = value.as_str()
+                        && let Some(first) = self.anchors.insert(name.to_owned(), pointer.to_owned())
+                    {
+                        self.add(
+                            &at,
+                            format!("$anchor {} is there twice, also at {}", echo(name), echo(&first)),
+                            "give one of them another name, or refer by #/$defs/…",
+                        );
                     }
                 }
                 other => self.keyword(&at, other),

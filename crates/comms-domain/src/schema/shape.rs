@@ -11,7 +11,7 @@ use serde_json::{Number, Value};
 use super::dag;
 use super::outline::{Correction, Item, Outline};
 use super::tree::{HOLDERS, Speaks, held, target};
-use crate::limits::{CHECKS_MAX, SCHEMA_DEPTH_MAX, SHAPES_MAX};
+use crate::limits::{CHECKS_MAX, SCHEMA_DEPTH_MAX, SHAPES_DEPTH_MAX, SHAPES_MAX};
 
 /// All shapes of a schema; the first is the body's.
 pub(super) struct Shapes {
@@ -52,6 +52,7 @@ impl Shapes {
             known: BTreeMap::new(),
             shapes: Vec::new(),
             gathered: 0,
+            depth: 0,
             growth: 1,
         };
         builder.shape(&BTreeSet::from([String::new()]))?;
@@ -266,6 +267,8 @@ struct Builder<'a> {
     known: BTreeMap<BTreeSet<String>, usize>,
     shapes: Vec<Shape>,
     gathered: usize,
+    /// How deep in the body the place is that is being worked out.
+    depth: usize,
     growth: u64,
 }
 
@@ -284,7 +287,7 @@ impl Builder<'_> {
         if let Some(known) = self.known.get(&gathered) {
             return Some(*known);
         }
-        if self.shapes.len() >= SHAPES_MAX {
+        if self.shapes.len() >= SHAPES_MAX || self.depth >= SHAPES_DEPTH_MAX {
             return None;
         }
         let at = self.shapes.len();
@@ -327,6 +330,7 @@ impl Builder<'_> {
             }
         }
         let mut shape = Shape { numbers, bytes, ..Shape::default() };
+        self.depth += 1;
         for (key, below) in members {
             shape.properties.insert(key, self.shape(&below)?);
         }
@@ -339,6 +343,7 @@ impl Builder<'_> {
         if !items.is_empty() {
             shape.items = Some(self.shape(&items)?);
         }
+        self.depth -= 1;
         self.shapes[at] = shape;
         Some(at)
     }

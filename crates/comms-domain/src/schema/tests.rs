@@ -8,6 +8,8 @@ use serde_json::{Map, json};
 
 use super::*;
 
+mod impossible;
+
 const CID: &str = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
 
 fn word() -> impl Strategy<Value = String> {

@@ -51,7 +51,7 @@ pub(super) const HOLDERS: [(&str, Holds, Speaks); 20] = [
 ];
 
 /// The other keywords of JSON Schema 2020-12.
-pub(super) const PLAIN: [&str; 38] = [
+pub(super) const PLAIN: [&str; 37] = [
     "$schema",
     "$id",
     "$ref",
@@ -89,7 +89,6 @@ pub(super) const PLAIN: [&str; 38] = [
     "readOnly",
     "writeOnly",
     "examples",
-    "example",
 ];
 
 /// Pointers of the schemas a keyword holds. What is no schema is left out: the meta-schema has reported it.

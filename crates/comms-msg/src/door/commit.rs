@@ -64,4 +64,8 @@ pub struct Committed {
     pub failed: u32,
     /// What is in the log of it.
     pub events: Vec<AppendedEvent>,
+    /// Byte fields of the events that the door put as content, as JSON pointers into the request. What else it filled
+    /// in follows from the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filled: Vec<String>,
 }

@@ -104,8 +104,13 @@ fn keeping() {
         json!({ "events": [event_json], "filled": [], "retry_safe": true }),
     );
     shape(
-        &Committed { already: true, failed: 2, events: vec![event] },
+        &Committed { already: true, failed: 2, events: vec![event.clone()], filled: vec![] },
         json!({ "already": true, "failed": 2, "events": [event_json] }),
+    );
+    let filled = vec!["/events/0/content/body/f".to_owned()];
+    shape(
+        &Committed { already: false, failed: 0, events: vec![event], filled: filled.clone() },
+        json!({ "already": false, "failed": 0, "events": [event_json], "filled": filled }),
     );
 }
 
@@ -293,7 +298,7 @@ fn answers_and_refusals() {
     }
     let newer: Answer<Committed> =
         Form::Json.decode(&r#"{"ok": {"already": false, "events": [], "new": 1}}"#.into()).unwrap();
-    assert_eq!(newer, Answer::Ok(Committed { already: false, failed: 0, events: vec![] }));
+    assert_eq!(newer, Answer::Ok(Committed { already: false, failed: 0, events: vec![], filled: vec![] }));
 }
 
 #[test]

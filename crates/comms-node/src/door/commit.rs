@@ -147,5 +147,5 @@ fn is_own_consumer(layout: &Layout, sender: &ServiceName, delivery: &DeliverySub
 
 /// The answer for one that is open, `failed` tries of which failed.
 fn open(failed: u32) -> Committed {
-    Committed { already: false, failed, events: Vec::new() }
+    Committed { already: false, failed, events: Vec::new(), filled: Vec::new() }
 }

@@ -33,8 +33,10 @@ impl Doors {
                 format!("/events  {} events; at most {COMMIT_MESSAGES_MAX} in one commit", events.len());
             return Err(Refusal::new(RefusalKind::TooLarge, message));
         }
-        let checked = self.caused(domain, sender, &held, events).await?;
-        self.finish(sender, &held, Effect::Events(checked)).await
+        let (checked, filled) = self.caused(domain, sender, &held, events).await?;
+        let ended = self.finish(sender, &held, Effect::Events(checked)).await?;
+        // Of an answer that was given before the first one told it.
+        Ok(if ended.already { ended } else { Committed { filled, ..ended } })
     }
 
     /// Stores how a command ended that caused nothing.
@@ -67,6 +69,7 @@ impl Doors {
                 already: appended.stored.duplicate,
                 failed: held.command.failed,
                 events: self.appended(&appended),
+                filled: Vec::new(),
             }),
             Ok(Finished::Before(ending)) => self.already(&ending).await,
             Err(error) => Err(self.refusal(error)),
@@ -83,18 +86,19 @@ impl Doors {
                 events.extend(stored.and_then(|msg| self.appended_event(&msg, sequence)));
             }
         }
-        Ok(Committed { already: true, failed: 0, events })
+        Ok(Committed { already: true, failed: 0, events, filled: Vec::new() })
     }
 
-    /// The events that a handler says its command caused, completed and checked.
+    /// The events that a handler says its command caused, completed and checked, and the places whose bytes were put.
     async fn caused(
         &self,
         domain: &Domain,
         sender: &ServiceName,
         held: &Delivered,
         events: Vec<Draft>,
-    ) -> Result<Vec<NewEvent>, Refusal> {
+    ) -> Result<(Vec<NewEvent>, Vec<String>), Refusal> {
         let mut checked = Vec::with_capacity(events.len());
+        let mut put = Vec::new();
         let mut budget = Budget::of_request();
         for (ordinal, event) in (0u32..).zip(events) {
             let place = format!("/events/{ordinal}");
@@ -110,10 +114,12 @@ impl Doors {
             if msg.metadata.owner != held.command.owner {
                 self.may_name(domain, sender, &msg.metadata.owner).map_err(|r| r.below(&place))?;
             }
-            self.check(domain, sender, &mut msg, &mut budget).await.map_err(|r| r.below(&place))?;
+            let places =
+                self.check(domain, sender, &mut msg, &mut budget).await.map_err(|r| r.below(&place))?;
+            put.extend(places.into_iter().map(|below| format!("{place}{below}")));
             checked.push(self.new_event(msg, filled)?);
         }
-        Ok(checked)
+        Ok((checked, put))
     }
 }
 

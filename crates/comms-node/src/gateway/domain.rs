@@ -14,7 +14,8 @@ use comms_domain::Right;
 use comms_msg::ServiceName;
 use comms_msg::door::Refusal;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::Gateway;
@@ -33,7 +34,7 @@ pub struct Definition {
     /// Its text.
     pub toml: String,
     /// Schemas by their path below the folder `schemas` beside it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_once")]
     pub schemas: BTreeMap<String, String>,
     /// Digest of the definition that must be in force when this one is applied: `in_force` of the plan that was looked
     /// at. Without it, whatever is in force is replaced.
@@ -42,6 +43,33 @@ pub struct Definition {
     /// Whether what the plan warns of is meant.
     #[serde(default)]
     pub confirmed: bool,
+}
+
+/// Texts by name, no name twice: which of two counts differs between readers.
+fn each_once<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<BTreeMap<String, String>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("schemas by their path")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Self::Value, A::Error> {
+            let mut texts = BTreeMap::new();
+            while let Some((path, text)) = entries.next_entry::<String, String>()? {
+                if texts.insert(path.clone(), text).is_some() {
+                    return Err(A::Error::custom(format!(
+                        "the schema {path:?} is there twice: send one of them"
+                    )));
+                }
+            }
+            Ok(texts)
+        }
+    }
+    deserializer.deserialize_map(EachOnce)
 }
 
 /// Something the node does when it is asked over HTTP.

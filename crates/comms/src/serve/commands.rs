@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn tries_are_counted_by_failures_and_not_by_deliveries() {
         let after = |failed: u32| {
-            let open = Committed { already: false, events: Vec::new(), failed };
+            let open = Committed { already: false, events: Vec::new(), failed, filled: Vec::new() };
             completion(&Failure::again("the shelf is locked"), next_try(&open).expect("it has not ended"))
         };
         // However often it was delivered: nothing has failed before.
@@ -332,7 +332,7 @@ mod tests {
         assert!(matches!(after(TRIES_MAX - 2), Completion::Retry { .. }));
         assert!(matches!(after(TRIES_MAX - 1), Completion::Dead { .. }));
         assert!(matches!(after(u32::MAX), Completion::Dead { .. }));
-        let ended = Committed { already: true, events: Vec::new(), failed: 1 };
+        let ended = Committed { already: true, events: Vec::new(), failed: 1, filled: Vec::new() };
         assert_eq!(next_try(&ended), None, "the handler does not run again");
     }
 
