@@ -1,14 +1,9 @@
-//! Reads a part of a stream by one direct get, bounded in messages and bytes.
+//! Reads a part of a stream, bounded in messages and bytes, to be held.
 
-use std::time::Duration;
-
-use async_nats::{Client, HeaderValue};
+use async_nats::Client;
 use bytes::Bytes;
-use futures::StreamExt as _;
-use serde_json::json;
 
-/// How long one message of the answer may take to come.
-const NEXT_WAIT: Duration = Duration::from_secs(5);
+use crate::log::direct_read::{self, Bounds};
 
 /// One message as it stands in the stream.
 #[derive(Debug)]
@@ -36,37 +31,16 @@ pub(super) async fn behind(
     bytes: u64,
 ) -> Result<Vec<Found>, String> {
     let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
-    let inbox = client.new_inbox();
-    let mut answers = client.subscribe(inbox.clone()).await.map_err(|e| e.to_string())?;
-    let request = json!({ "batch": messages, "max_bytes": bytes, "seq": first, "next_by_subj": subject });
-    client
-        .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, request.to_string().into())
-        .await
-        .map_err(|e| e.to_string())?;
-    let mut found = Vec::new();
-    loop {
-        let message = tokio::time::timeout(NEXT_WAIT, answers.next())
-            .await
-            .map_err(|_| format!("no answer for {} s", NEXT_WAIT.as_secs()))?
-            .ok_or("the connection closed")?;
-        match message.status.map(|status| status.as_u16()) {
-            None => {}
-            // 204 ends an answer, 404 says that there is nothing to answer with.
-            Some(204 | 404) => return Ok(found),
-            Some(status) => {
-                let text = message.description.as_deref().unwrap_or_default();
-                return Err(format!("the server answered {status} {text}"));
-            }
-        }
-        let header = |name: &str| {
-            let value = message.headers.as_ref()?.get(name).map(HeaderValue::as_str)?;
-            Some(value.to_owned())
-        };
-        let sequence = header("Nats-Sequence").and_then(|text| text.parse().ok());
-        let (Some(sequence), Some(subject)) = (sequence, header("Nats-Subject")) else {
-            return Err("an answer without its place".to_owned());
-        };
-        let (key, source) = (header("Nats-Msg-Id"), header("Nats-Stream-Source"));
-        found.push(Found { sequence, subject, key, source, payload: message.payload });
-    }
+    let mut all = Vec::new();
+    direct_read::read_some(client, stream, subject, first, Bounds { messages, bytes }, |found| {
+        all.push(Found {
+            sequence: found.sequence,
+            subject: found.subject.to_owned(),
+            key: found.key.map(str::to_owned),
+            source: found.source().map(str::to_owned),
+            payload: found.payload.clone(),
+        });
+    })
+    .await?;
+    Ok(all)
 }

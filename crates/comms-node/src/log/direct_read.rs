@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 /// Messages in one answer; the server's limit for a batched direct get is 1,024.
 const BATCH: usize = 1_000;
 /// Bytes of one answer. The server would fill it to what may wait for one connection at all, and then cut that.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: u64 = 4 << 20;
 /// How long one message of an answer may take to come.
 const NEXT_WAIT: Duration = Duration::from_secs(10);
 
@@ -29,6 +29,11 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// Where nats-server brought it from, if it did.
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.headers.get("Nats-Stream-Source").map(async_nats::HeaderValue::as_str)
+    }
+
     /// When it was stored, in milliseconds since the epoch; 0 where the server does not tell.
     pub(crate) fn time_ms(&self) -> u64 {
         let text = self.headers.get("Nats-Time-Stamp").map(async_nats::HeaderValue::as_str);
@@ -40,6 +45,16 @@ impl Found<'_> {
     pub(crate) fn ttl_s(&self) -> Option<u64> {
         self.headers.get("Nats-TTL")?.as_str().strip_suffix('s')?.parse().ok()
     }
+}
+
+/// How one answer ended.
+enum Page {
+    /// With this message; more may stand behind it.
+    Until(u64),
+    /// There is nothing.
+    Nothing,
+    /// `each` had enough.
+    Enough,
 }
 
 /// Calls `each` with every message under `subject` (which may hold wildcards) that stands in `stream` now, from sequence
@@ -56,51 +71,90 @@ pub(crate) async fn read(
 ) -> Result<(), String> {
     let mut from = from;
     loop {
-        let inbox = client.new_inbox();
-        let mut answers = client.subscribe(inbox.clone()).await.map_err(|e| e.to_string())?;
-        let request = request(subject, from);
-        client
-            .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, request.into())
-            .await
-            .map_err(|e| e.to_string())?;
-        let mut last = None;
-        loop {
-            let message = tokio::time::timeout(NEXT_WAIT, answers.next())
-                .await
-                .map_err(|_| format!("no answer for {} s", NEXT_WAIT.as_secs()))?
-                .ok_or("the connection closed")?;
-            match message.status.map(|status| status.as_u16()) {
-                None => {
-                    let headers = message.headers.as_ref().ok_or("an answer without headers")?;
-                    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
-                    let sequence = header("Nats-Sequence")
-                        .and_then(|value| value.parse::<u64>().ok())
-                        .ok_or("an answer without its sequence")?;
-                    let subject = header("Nats-Subject").ok_or("an answer without its subject")?;
-                    let key = header("Nats-Msg-Id");
-                    if each(Found { sequence, subject, key, payload: &message.payload, headers }).is_break() {
-                        return Ok(());
-                    }
-                    last = Some(sequence);
-                }
-                // 204 ends an answer, which can be short of a batch where its bytes are many; 404 says that there
-                // was nothing to answer with.
-                Some(204) => break,
-                Some(404) => return Ok(()),
-                Some(status) => {
-                    let text = message.description.as_deref().unwrap_or_default();
-                    return Err(format!("the server answered {status} {text}"));
-                }
-            }
-        }
-        match last {
-            Some(sequence) => from = sequence.saturating_add(1),
-            None => return Ok(()),
+        let bounds = Bounds { messages: BATCH, bytes: BATCH_BYTES };
+        match page(client, stream, subject, from, bounds, &mut each).await? {
+            Page::Until(sequence) => from = sequence.saturating_add(1),
+            Page::Nothing | Page::Enough => return Ok(()),
         }
     }
 }
 
-fn request(subject: &str, from: u64) -> String {
-    serde_json::json!({ "batch": BATCH, "max_bytes": BATCH_BYTES, "next_by_subj": subject, "seq": from })
-        .to_string()
+/// How much one answer may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) messages: usize,
+    /// There is one message in an answer, however large it is.
+    pub(crate) bytes: u64,
+}
+
+/// Calls `each` with the messages of one answer: those under `subject` from `from` on, within `bounds`.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn read_some(
+    client: &async_nats::Client,
+    stream: &str,
+    subject: &str,
+    from: u64,
+    bounds: Bounds,
+    mut each: impl FnMut(Found<'_>),
+) -> Result<(), String> {
+    let each = |found: Found<'_>| {
+        each(found);
+        ControlFlow::Continue(())
+    };
+    page(client, stream, subject, from, bounds, each).await.map(drop)
+}
+
+async fn page(
+    client: &async_nats::Client,
+    stream: &str,
+    subject: &str,
+    from: u64,
+    bounds: Bounds,
+    mut each: impl FnMut(Found<'_>) -> ControlFlow<()>,
+) -> Result<Page, String> {
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await.map_err(|e| e.to_string())?;
+    let Bounds { messages, bytes } = bounds;
+    let request =
+        serde_json::json!({ "batch": messages, "max_bytes": bytes, "next_by_subj": subject, "seq": from });
+    client
+        .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, request.to_string().into())
+        .await
+        .map_err(|e| e.to_string())?;
+    let mut last = None;
+    loop {
+        let message = tokio::time::timeout(NEXT_WAIT, answers.next())
+            .await
+            .map_err(|_| format!("no answer for {} s", NEXT_WAIT.as_secs()))?
+            .ok_or("the connection closed")?;
+        match message.status.map(|status| status.as_u16()) {
+            None => {
+                let found = found(&message)?;
+                last = Some(found.sequence);
+                if each(found).is_break() {
+                    return Ok(Page::Enough);
+                }
+            }
+            // 204 ends an answer, which can be short of a batch where its bytes are many; 404 says that there was
+            // nothing to answer with.
+            Some(204) => return Ok(last.map_or(Page::Nothing, Page::Until)),
+            Some(404) => return Ok(Page::Nothing),
+            Some(status) => {
+                let text = message.description.as_deref().unwrap_or_default();
+                return Err(format!("the server answered {status} {text}"));
+            }
+        }
+    }
+}
+
+fn found(message: &async_nats::Message) -> Result<Found<'_>, &'static str> {
+    let headers = message.headers.as_ref().ok_or("an answer without headers")?;
+    let header = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);
+    let sequence = header("Nats-Sequence")
+        .and_then(|value| value.parse::<u64>().ok())
+        .ok_or("an answer without its sequence")?;
+    let subject = header("Nats-Subject").ok_or("an answer without its subject")?;
+    Ok(Found { sequence, subject, key: header("Nats-Msg-Id"), payload: &message.payload, headers })
 }
