@@ -32,6 +32,7 @@ pub struct TestNode {
     path: PathBuf,
     listen: String,
     arguments: Vec<String>,
+    files: Option<String>,
     child: Option<Child>,
     output: Arc<Mutex<Vec<String>>>,
 }
@@ -51,6 +52,7 @@ impl TestNode {
             folder: Some(folder),
             listen: listen(),
             arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
+            files: None,
             child: None,
             output: Arc::default(),
         };
@@ -65,6 +67,7 @@ impl TestNode {
             folder: None,
             listen: listen(),
             arguments: Vec::new(),
+            files: None,
             child: None,
             output: Arc::default(),
         };
@@ -79,6 +82,7 @@ impl TestNode {
             folder: None,
             listen: listen(),
             arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
+            files: None,
             child: None,
             output: Arc::default(),
         }
@@ -114,11 +118,28 @@ impl TestNode {
         self.wait_ready().await;
     }
 
+    /// Takes other arguments of `comms up` from the next start on.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+    }
+
+    /// Has a shell say this about open files before it becomes the node, from the next start on: `ulimit -Sn 256`.
+    pub fn set_files(&mut self, limits: &str) {
+        self.files = Some(limits.to_owned());
+    }
+
     /// Starts the binary without waiting for it.
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "one process per test node");
         self.output.lock().expect("no panic holds it").clear();
-        let mut command = Command::new(binary::comms());
+        let mut command = match &self.files {
+            None => Command::new(binary::comms()),
+            Some(limits) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]).arg(binary::comms());
+                shell
+            }
+        };
         command
             .args(["up", "--listen", &self.listen, "--http", "127.0.0.1:0"])
             .args(&self.arguments)

@@ -1,18 +1,13 @@
-//! What a node may take of its machine, and what it says when there is no more: on small disks, and with clients that read
-//! nothing.
+//! What a node may take of its disks, and what it says when there is no more.
 
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use comms::{CommandContext, Content, ErrorKind, Failure};
-use comms_tests::node::{alive, highest_mib};
+use comms::{CommandContext, Comms, ErrorKind, Failure};
 use comms_tests::wait::SOON;
 use comms_tests::{SmallDisk, TestNode, fixture, wait_until};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use futures::future::join_all;
 
-use crate::vocabulary::{AddDocument, DocumentRetitled, RetitleDocument};
+use crate::vocabulary::{DocumentRetitled, RetitleDocument};
 
 /// A refusal for want of room is no wait: it comes before anything is tried.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
@@ -144,51 +139,99 @@ async fn a_server_that_met_a_full_disk_takes_writes_again_once_it_is_freed() {
     node.wait_health(200, "true", SOON).await;
 }
 
-/// Connections that subscribe and never read, as the service `archive` with nothing but its key.
-async fn unread(node: &TestNode, subject: &str) -> TcpStream {
-    let address = node.nats_url().trim_start_matches("nats://").to_owned();
-    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
-    let mut info = String::new();
-    stream.read_line(&mut info).await.unwrap();
-    let info: serde_json::Value = serde_json::from_str(info.trim_start_matches("INFO ")).unwrap();
-    let key = nkeys::KeyPair::from_seed(&node.seed("archive")).unwrap();
-    let signature = key.sign(info["nonce"].as_str().unwrap().as_bytes()).unwrap();
-    let (nkey, sig) = (key.public_key(), URL_SAFE_NO_PAD.encode(signature));
-    let connect = serde_json::json!({ "verbose": false, "nkey": nkey, "sig": sig, "headers": true });
-    let begin = format!("CONNECT {connect}\r\nSUB {subject} 1\r\nPING\r\n");
-    stream.write_all(begin.as_bytes()).await.unwrap();
-    let mut pong = String::new();
-    stream.read_line(&mut pong).await.unwrap();
-    assert!(pong.starts_with("PONG"), "{pong}");
-    stream.into_inner()
+/// Publishes events of 60 kB, some at a time, until `count` are there or one is refused.
+async fn fill(archive: &Comms, count: u64) -> Result<(), comms::Error> {
+    const AT_ONCE: u64 = 16;
+    for _ in 0..count.div_ceil(AT_ONCE) {
+        let some = (0..AT_ONCE)
+            .map(|n| archive.publish(retitled(60_000)).entity(format!("d{n}")).owner("ada").into_future());
+        join_all(some).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_do_not_read_take_a_bounded_part_of_the_memory() {
-    const CONNECTIONS: usize = 30;
-    const HELD_MIB_MAX: u64 = 1_024;
-    let node = TestNode::start().await;
-    let (server, subject) = (node.nats_pid(), "_INBOX.archive.ask.unread");
-    let mut open = Vec::new();
-    for _ in 0..CONNECTIONS {
-        open.push(unread(&node, subject).await);
+async fn a_bound_of_the_log_refuses_by_name_and_counts_until_it_is_raised() {
+    const MORE_THAN_32_MIB: u64 = 800;
+    let folder = tempfile::tempdir().unwrap();
+    fixture::write(folder.path());
+    let mut node = TestNode::at(folder.path(), &["--log-max", "32MiB", "--keep-free", "1 MiB"]);
+    node.up().await;
+    let (archive, desk) = (node.connect("archive").await, node.connect("desk").await);
+    let retitle = RetitleDocument { document: "d".into(), title: "waits".into() };
+    let waiting = desk.send(retitle.clone()).owner("ada").await.unwrap();
+    let event = fill(&archive, MORE_THAN_32_MIB).await.expect_err("the log is bounded");
+    let command = desk.send(retitle).owner("ada").await.unwrap_err();
+    for error in [event, command] {
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains("the log has reached its bound: 32.") && said.contains("raise log_max"),
+            "{said}"
+        );
+        assert!(!error.may_have_happened() && !error.is_retryable(), "{error}");
     }
-    let (flood, _complaints) = node.raw("archive").await;
-    let payload = bytes::Bytes::from(vec![7; 100_000]);
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(10) {
-        flood.publish(subject, payload.clone()).await.unwrap();
-    }
-    flood.flush().await.unwrap();
-    assert!(alive(server) && node.nats_pid() == server, "{}", node.logs());
-    let held = highest_mib(server);
-    eprintln!("nats-server held at most {held} MiB");
-    assert!(
-        held <= HELD_MIB_MAX,
-        "nats-server held {held} MiB for {CONNECTIONS} connections that do not read"
-    );
-    // Everybody else is served.
+    node.wait_health(503, "the log has reached its bound", SOON).await;
+    let put =
+        reqwest::Client::builder().no_proxy().build().unwrap().post(format!("{}/content", node.http_url()));
+    let put = put.bearer_auth(node.token("desk")).body("x").send().await.unwrap();
+    assert_eq!(put.status(), 507);
+    // What ends a command is stored.
+    let serving = archive
+        .handle(|retitle: RetitleDocument, cx: CommandContext| async move {
+            Ok::<_, Failure>(cx.entity("d").emit(DocumentRetitled { title: retitle.title }))
+        })
+        .start()
+        .await
+        .unwrap();
+    waiting.outcome().await.unwrap().done().unwrap();
+    serving.stop().await.unwrap();
+
+    node.stop().await;
+    node.set_arguments(&["--log-max", "64MiB"]);
+    node.up().await;
+    let archive = node.connect("archive").await;
+    fill(&archive, 320).await.expect("there is room for 20 MiB more");
+    node.wait_health(200, "true", SOON).await;
+    let stored = node.stored("EVENT").await;
+
+    // A bound below what is there loses nothing of it.
+    node.stop().await;
+    node.set_arguments(&["--log-max", "32MiB"]);
+    node.up().await;
+    node.wait_health(503, "the log has reached its bound", SOON).await;
+    let refused =
+        node.connect("archive").await.publish(retitled(1)).entity("d").owner("ada").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Full, "{refused}");
+    assert_eq!(node.stored("EVENT").await, stored);
+}
+
+/// A mebibyte like no other.
+fn noise() -> Vec<u8> {
+    (0..MIB / 16).flat_map(|_| rand::random::<u128>().to_le_bytes()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn puts_in_a_row_use_a_small_disk_to_its_line_and_the_refusal_says_what_is_there() {
+    let disk = SmallDisk::mount(20);
+    let node = on(&disk).await;
     let desk = node.connect("desk").await;
-    let sent = AddDocument { title: "x".into(), file: Content::from(vec![7; 10]) };
-    desk.send(sent).owner("ada").await.unwrap();
+    let same = noise();
+    for _ in 0..40 {
+        desk.put(same.clone()).await.expect("what takes no room is taken");
+    }
+    let refused = loop {
+        match desk.put(noise()).await {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::Full, "{refused}");
+    // A sixteenth is kept; beside it there was less than one more of these.
+    let (free, said) = (disk.free(), refused.to_string());
+    assert!(free < 20 * MIB / 16 + 3 * MIB / 2, "{free} bytes are free, and {said}");
+    let told = said.split(" MiB free").next().and_then(|begin| begin.rsplit(' ').next()).unwrap();
+    let told: f64 = told.parse().unwrap();
+    assert!((told - free as f64 / MIB as f64).abs() < 1.5, "{free} bytes are free, and {said}");
+    assert!(said.contains("1.2 MiB are kept"), "{said}");
 }

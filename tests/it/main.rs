@@ -9,6 +9,7 @@
 mod attacks;
 mod compose;
 mod crash;
+mod crowds;
 mod damage;
 mod foreign;
 mod frames;

@@ -138,6 +138,13 @@ pub(crate) struct Up {
     /// Another leaf of the hub whose events are wanted here; may be given several times
     #[arg(long = "sibling", value_name = "NODE")]
     pub(crate) siblings: Vec<NodeName>,
+    /// What the log may take of its disk, as 10GiB; beyond it only what ends a command is stored [default: what the disk
+    /// has]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) log_max: Option<String>,
+    /// What is kept free of each disk for ending commands, as 1GiB [default: 512MiB, or a sixteenth of a smaller disk]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) keep_free: Option<String>,
     /// Say what is in force, and where each value came from, instead of starting
     #[arg(long)]
     pub(crate) show_config: bool,
@@ -338,6 +345,8 @@ pub(crate) enum Shown {
     Events,
     /// Services.
     Services,
+    /// What all services share on a node, and how much of it is kept for each.
+    Limits,
 }
 
 /// Reads a time span: `500ms`, `30s`, `2m`, `1h`.

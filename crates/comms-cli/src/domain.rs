@@ -3,7 +3,7 @@
 //! `check`, `explain` and `show` need no node: they say what stands in the files. `plan` and `apply` hand the files
 //! to the running node, which knows what is in force and what is stored.
 
-use comms_domain::{Domain, Explanation, Problem};
+use comms_domain::{Bound, Domain, Explanation, Problem};
 use comms_msg::{Kind, ServiceName, TypeName};
 
 use crate::accounts;
@@ -122,6 +122,7 @@ fn explained(explanation: &Explanation) -> json::Explained {
         byte_fields: explanation.byte_fields.clone(),
         threshold: explanation.threshold,
         deadline_ms: explanation.deadline_ms,
+        limits: explanation.limits.iter().map(|(key, of)| ((*key).to_owned(), *of)).collect(),
     }
 }
 
@@ -142,7 +143,22 @@ fn show(domain: &Domain, what: Option<Shown>, output: Output) -> Result<(), Fail
             }
         }
     }
+    if what.is_none_or(|what| what == Shown::Limits) {
+        for bound in Bound::ALL {
+            show_limit(domain, bound, output)?;
+        }
+    }
     Ok(())
+}
+
+fn show_limit(domain: &Domain, bound: Bound, output: Output) -> Result<(), Failure> {
+    let (total, own) = (domain.limits.of(bound), domain.parts(bound).own);
+    let shown = json::ShownLimit { limit: bound.key().to_owned(), what: bound.what().to_owned(), total, own };
+    // A part of bytes is no round number; what is below a MiB of it is left out.
+    let kept = if bound.is_bytes() { own >> 20 << 20 } else { own };
+    let row = Row::new("limit").cell(bound.key()).cell(bound.amount(total));
+    let row = row.cell(format!("{}, {} kept for each service", bound.what(), bound.amount(kept)));
+    output.say(&json::DomainShow::Limit(shown), &row)
 }
 
 fn show_type(domain: &Domain, kind: Kind, name: &TypeName, output: Output) -> Result<(), Failure> {

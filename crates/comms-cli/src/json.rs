@@ -21,8 +21,8 @@ pub(crate) use self::demo::{
     Demo, DemoDenied, DemoDocument, DemoFetched, DemoHandled, DemoHeard, DemoKept, DemoSent,
 };
 pub(crate) use self::domain::{
-    Accounts, Applied, Checked, DomainCheck, DomainShow, Explained, Mistake, Plan, Route, ShownService,
-    ShownType,
+    Accounts, Applied, Checked, DomainCheck, DomainShow, Explained, Mistake, Plan, Route, ShownLimit,
+    ShownService, ShownType,
 };
 pub(crate) use self::message::{
     Answered, Caused, Ended, Gap, Lost, Note, Offloaded, Place, Published, Send, Sent, Watched,

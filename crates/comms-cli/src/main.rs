@@ -49,6 +49,9 @@ fn main() -> ExitCode {
         Err(error) => return usage::explain(error).into(),
     };
     withhold(&arguments.command);
+    if has_node(&arguments.command) {
+        comms_node::open_as_many_as_possible();
+    }
     log(matches!(arguments.command, Command::Up(_)));
     let output = Output::detect(arguments.global.json);
     match run(arguments, output) {
@@ -67,9 +70,14 @@ fn withhold(command: &Command) {
     use rustix::fs::Mode;
     let others = Mode::RWXG | Mode::RWXO;
     let before = rustix::process::umask(others);
-    if !matches!(command, Command::Up(_) | Command::Demo(_) | Command::Bench(_)) {
+    if !has_node(command) {
         rustix::process::umask((before & others) | Mode::WOTH);
     }
+}
+
+/// Whether a node runs in this process.
+fn has_node(command: &Command) -> bool {
+    matches!(command, Command::Up(_) | Command::Demo(_) | Command::Bench(_))
 }
 
 fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {

@@ -9,7 +9,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use comms_domain::NodeName;
-use comms_node::{Bridge, Nats};
+use comms_domain::nats_conf::server_limits::LOG_BYTES_MIN;
+use comms_node::{Bridge, Nats, RoomLimits};
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
 
 use crate::args;
@@ -33,7 +34,7 @@ const LISTEN: &str = "listen";
 const HTTP: &str = "http";
 const LEAF_LISTEN: &str = "leaf_listen";
 
-const KEYS: [Key; 10] = [
+const KEYS: [Key; 12] = [
     Key { name: LISTEN, variable: "COMMS_LISTEN", flag: "--listen", default: Some("127.0.0.1:4222") },
     Key { name: HTTP, variable: "COMMS_HTTP", flag: "--http", default: Some("127.0.0.1:7180") },
     Key { name: "nats", variable: "COMMS_NATS", flag: "--nats", default: None },
@@ -44,6 +45,8 @@ const KEYS: [Key; 10] = [
     Key { name: "join_key", variable: "COMMS_JOIN_KEY", flag: "--join-key", default: None },
     Key { name: "hub", variable: "COMMS_HUB", flag: "--hub", default: None },
     Key { name: "siblings", variable: "COMMS_SIBLINGS", flag: "--sibling", default: None },
+    Key { name: "log_max", variable: "COMMS_LOG_MAX", flag: "--log-max", default: None },
+    Key { name: "keep_free", variable: "COMMS_KEEP_FREE", flag: "--keep-free", default: None },
 ];
 
 /// A value in force, and where it came from.
@@ -81,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) name: Option<NodeName>,
     /// Other nodes.
     pub(crate) bridge: Bridge,
+    /// What it may take of its disks.
+    pub(crate) room: RoomLimits,
 }
 
 /// Values from one place, each with its origin.
@@ -132,6 +137,8 @@ impl Given {
                 "join" => one(&up.join),
                 "join_key" => up.join_key.iter().map(|path| path.display().to_string()).collect(),
                 "hub" => names(up.hub.as_slice()),
+                "log_max" => one(&up.log_max),
+                "keep_free" => one(&up.keep_free),
                 _ => names(&up.siblings),
             };
             (key.name, key.flag.to_owned(), given)
@@ -168,6 +175,7 @@ impl Settings {
             nats: text("nats"),
             name: found("name").map(node_name).transpose()?,
             bridge: bridge(&found)?,
+            room: room(&found)?,
             all: all.clone(),
         };
         given.apart(&found)?;
@@ -349,6 +357,27 @@ fn bridge<'a>(found: &impl Fn(&str) -> Option<&'a Setting>) -> Result<Bridge, Fa
     }
 }
 
+fn room<'a>(found: &impl Fn(&str) -> Option<&'a Setting>) -> Result<RoomLimits, Failure> {
+    let log_bytes_max = found("log_max").map(size).transpose()?;
+    match (log_bytes_max, found("log_max")) {
+        (Some(bytes), Some(setting)) if bytes < LOG_BYTES_MIN => {
+            Err(setting.wrong("too little to end commands in", "32 MiB is the least"))
+        }
+        _ => Ok(RoomLimits { log_bytes_max, free_bytes_min: found("keep_free").map(size).transpose()? }),
+    }
+}
+
+/// Bytes as people write them: `512 MiB`, `10GiB`.
+fn size(setting: &Setting) -> Result<u64, Failure> {
+    let text = setting.value.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let shift = ["B", "KiB", "MiB", "GiB", "TiB"].iter().position(|known| *known == unit.trim_start());
+    let factor = shift.map(|times| 1u64 << (10 * times));
+    let bytes =
+        number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.ok_or_else(|| setting.wrong("not a size", "a size is written 512 MiB or 10 GiB"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,6 +438,17 @@ mod tests {
         ] {
             let Bridge::Hub { leafs, .. } = settings.unwrap().bridge else { panic!("no hub") };
             assert_eq!(leafs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_with_their_unit() {
+        let settings = load(&["--log-max", "10GiB"], Some("keep_free = \"1 MiB\""), &[]).unwrap();
+        let room = RoomLimits { log_bytes_max: Some(10 << 30), free_bytes_min: Some(1 << 20) };
+        assert_eq!(settings.room, room);
+        assert_eq!(load(&[], None, &[]).unwrap().room, RoomLimits::default());
+        for text in ["10", "GiB", "1.5 GiB", "1 GB", "99999999999 TiB", "31 MiB"] {
+            assert!(load(&["--log-max", text], None, &[]).is_err(), "{text}");
         }
     }
 

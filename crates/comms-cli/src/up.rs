@@ -172,6 +172,7 @@ fn options(settings: &Settings, home: &Path) -> Result<Options, Failure> {
     options.http = settings.http.address;
     options.name = settings.name.clone();
     options.bridge = settings.bridge.clone();
+    options.room = settings.room;
     Ok(options)
 }
 

@@ -6,6 +6,8 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::words;
+
 /// Something of which a node has only so much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bound {
@@ -25,6 +27,10 @@ pub enum Bound {
     Downloads,
     /// Connections to HTTP.
     Connections,
+    /// Connections of services to nats-server.
+    NatsConnections,
+    /// Subscriptions of all those connections.
+    Subscriptions,
 }
 
 /// What is fixed about a bound.
@@ -41,7 +47,7 @@ const MIB: u64 = 1 << 20;
 
 impl Bound {
     /// Every bound, in the order of the file.
-    pub const ALL: [Bound; 8] = [
+    pub const ALL: [Bound; 10] = [
         Bound::Requests,
         Bound::RequestBytes,
         Bound::Commands,
@@ -50,6 +56,8 @@ impl Bound {
         Bound::Uploads,
         Bound::Downloads,
         Bound::Connections,
+        Bound::NatsConnections,
+        Bound::Subscriptions,
     ];
 
     fn facts(self) -> Facts {
@@ -77,6 +85,18 @@ impl Bound {
             Bound::Connections => {
                 Facts { least: 2, ..facts("limits.connections", "HTTP connections", 512, 16, 640) }
             }
+            // Some 40 KiB of nats-server's memory each. The most leaves the node its own, one for each service, of all that the
+            // server takes (8,192).
+            Bound::NatsConnections => Facts {
+                least: 4,
+                ..facts("limits.nats_connections", "connections to nats-server", 2_048, 64, 6_000)
+            },
+            // nats-server takes about 900 bytes of memory for each. The least of one service is what a program needs that
+            // takes part in hundreds of types.
+            Bound::Subscriptions => Facts {
+                least: 512,
+                ..facts("limits.subscriptions", "subscriptions", 262_144, 8_192, 1 << 20)
+            },
         }
     }
 
@@ -111,9 +131,37 @@ impl Bound {
         self.facts().least
     }
 
+    /// So much of it, as people write it.
+    pub fn amount(self, value: u64) -> String {
+        if self.is_bytes() { words::bytes(value) } else { value.to_string() }
+    }
+
     /// Whether bytes are counted.
     pub fn is_bytes(self) -> bool {
         self == Bound::RequestBytes
+    }
+}
+
+/// How a bound is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// What is always there for each service, and nobody else can take.
+    pub own: u64,
+    /// What goes to whoever comes first.
+    pub common: u64,
+}
+
+impl Parts {
+    /// Of `total` among so many services, each of which has `least` at least.
+    pub fn of(total: u64, services: usize, least: u64) -> Parts {
+        let services = u64::try_from(services.max(1)).unwrap_or(u64::MAX);
+        let kept = total / 2;
+        Parts { own: (kept / services).max(least), common: total - kept }
+    }
+
+    /// What of `held` is more than one's own part.
+    pub fn beyond(&self, held: u64) -> u64 {
+        held.saturating_sub(self.own)
     }
 }
 
@@ -160,6 +208,6 @@ mod tests {
             assert!(bound.least() <= *bound.range().start(), "{bound:?}");
             bounds.set(bound, n);
         }
-        assert_eq!(Bound::ALL.map(|bound| bounds.of(bound)), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(Bound::ALL.map(|bound| bounds.of(bound)), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
 }

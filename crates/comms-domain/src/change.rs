@@ -133,11 +133,7 @@ impl Changes {
         );
         let limits = Bound::ALL.map(|bound| {
             let (before, after) = (old.limits.of(bound), new.limits.of(bound));
-            if bound.is_bytes() {
-                differs(bound.key(), words::bytes(before), words::bytes(after))
-            } else {
-                differs(bound.key(), before, after)
-            }
+            differs(bound.key(), bound.amount(before), bound.amount(after))
         });
         self.note("limits", &limits);
     }

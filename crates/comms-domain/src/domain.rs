@@ -13,7 +13,7 @@ use comms_msg::{DomainName, Kind, Owner, ServiceName, TypeName};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
 
-use crate::bound::Bounds;
+use crate::bound::{Bound, Bounds, Parts};
 use crate::nearest;
 use crate::schema::{FieldProblem, Schema};
 
@@ -268,6 +268,27 @@ impl Domain {
     /// The service of that name, built-in ones included.
     pub fn service(&self, name: &ServiceName) -> Option<&Service> {
         self.services.get(name)
+    }
+
+    /// How many services share a bound: those of all that may take of it.
+    pub fn sharers(&self, bound: Bound) -> usize {
+        match bound {
+            Bound::Commands => self.services_that(|service| !service.sends.is_empty()).count(),
+            Bound::Requests
+            | Bound::RequestBytes
+            | Bound::Outcomes
+            | Bound::Watches
+            | Bound::Uploads
+            | Bound::Downloads
+            | Bound::Connections
+            | Bound::NatsConnections
+            | Bound::Subscriptions => self.services.len(),
+        }
+    }
+
+    /// How a bound is divided among them.
+    pub fn parts(&self, bound: Bound) -> Parts {
+        Parts::of(self.limits.of(bound), self.sharers(bound), bound.least())
     }
 
     /// Names of the services for which `is` holds, in order.

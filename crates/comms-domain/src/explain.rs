@@ -1,12 +1,13 @@
 //! One type explained: where it travels, who is concerned, and what becomes of its bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use comms_msg::{Kind, ServiceName, TypeName};
 use serde::Serialize;
 
+use crate::bound::Bound;
 use crate::domain::{CommandSpec, Domain, Service, Spec};
 use crate::layout::{command_name, event_name};
 use crate::words;
@@ -61,6 +62,8 @@ pub struct Explanation {
     /// How long a sender or asker waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// The bounds of `[limits]` that its messages run into, by key, as they are in force.
+    pub limits: BTreeMap<&'static str, u64>,
 }
 
 /// One subject and what it is for.
@@ -118,6 +121,7 @@ impl Domain {
             byte_fields: spec.schema().map(crate::Schema::byte_fields),
             threshold: self.content.threshold,
             deadline_ms: deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)),
+            limits: met(spec).iter().map(|bound| (bound.key(), self.limits.of(*bound))).collect(),
         })
     }
 
@@ -147,6 +151,17 @@ impl Domain {
                 route("watched on", format!("{d}.live.event.{context}.{{entity}}.{short}")),
             ],
         }
+    }
+}
+
+/// The bounds that messages of a type run into.
+fn met(spec: Spec<'_>) -> &'static [Bound] {
+    match spec {
+        Spec::Command(CommandSpec { delivery: Delivery::Durable, .. }) => {
+            &[Bound::Requests, Bound::RequestBytes, Bound::Commands, Bound::Outcomes]
+        }
+        Spec::Event(_) => &[Bound::Requests, Bound::RequestBytes, Bound::Watches],
+        Spec::Command(_) | Spec::Query(_) => &[Bound::NatsConnections, Bound::Subscriptions],
     }
 }
 
@@ -193,6 +208,10 @@ impl fmt::Display for Explanation {
             Some(schema) => row(f, "schema", &format!("{schema}, version {version}"))?,
             None => row(f, "schema", &format!("none: any object, version {version}"))?,
         }
+        let known = Bound::ALL.into_iter().filter_map(|bound| Some((bound, self.limits.get(bound.key())?)));
+        let limits: Vec<String> =
+            known.map(|(bound, of)| format!("{} {}", bound.key(), bound.amount(*of))).collect();
+        row(f, "limits", &limits.join(", "))?;
         let threshold = words::bytes(self.threshold);
         match &self.byte_fields {
             Some(fields) if !fields.is_empty() => {

@@ -72,7 +72,8 @@ struct ContentSection {
     copies: u8,
 }
 
-/// How much there is of what all services share on a node.
+/// How much there is of what all services share on a node. Half of each is divided equally among the services, the other
+/// half is for whoever comes first.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "limits")]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -101,6 +102,14 @@ struct LimitsSection {
     /// Connections to HTTP. Default 512.
     #[schemars(range(min = *Bound::Connections.range().start(), max = *Bound::Connections.range().end()))]
     connections: u64,
+    /// Connections of services to nats-server, counted over all programs under a service's name. Those of who holds most
+    /// beyond its part are cut, the newest first. Default 2048.
+    #[schemars(range(min = *Bound::NatsConnections.range().start(), max = *Bound::NatsConnections.range().end()))]
+    nats_connections: u64,
+    /// Subscriptions of services at nats-server, counted over all connections of a service. Connections of who holds most
+    /// beyond its part are cut, those with most subscriptions first. Default 262144.
+    #[schemars(range(min = *Bound::Subscriptions.range().start(), max = *Bound::Subscriptions.range().end()))]
+    subscriptions: u64,
 }
 
 /// One command.

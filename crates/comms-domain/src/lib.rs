@@ -23,7 +23,7 @@ mod problem;
 mod schema;
 mod words;
 
-pub use bound::{Bound, Bounds};
+pub use bound::{Bound, Bounds, Parts};
 pub use change::{Change, Changes, Orphan};
 pub use domain::{
     CommandSpec, ContentPolicy, Domain, EventSpec, LOSS_ACCEPTED, QuerySpec, Right, Service, Spec,

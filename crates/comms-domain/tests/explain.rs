@@ -28,6 +28,7 @@ documents.AddDocument   command, durable: kept until handled
   may cause    documents.DocumentAdded
   deadline     30 s
   schema       schemas/documents/AddDocument.json, version 1
+  limits       requests 16384, request_bytes 256 MiB, commands 500000, outcomes 16384
   offloaded    bytes over 64 KiB: /file, and wherever else bytes fit";
     assert_eq!(explain("documents.AddDocument").to_string(), expected);
 }
@@ -41,6 +42,7 @@ documents.FindDocuments   query
   answered by  archive
   deadline     2 s
   schema       none: any object, version 1
+  limits       nats_connections 2048, subscriptions 262144
   offloaded    bytes over 64 KiB, wherever bytes fit";
     assert_eq!(explain("documents.FindDocuments").to_string(), expected);
 }
@@ -57,6 +59,7 @@ documents.DocumentAdded   event, one history per document
   caused by    documents.AddDocument
   observed by  dev, indexer
   schema       none: any object, version 1
+  limits       requests 16384, request_bytes 256 MiB, watches 512
   offloaded    bytes over 64 KiB, wherever bytes fit";
     assert_eq!(explain("documents.DocumentAdded").to_string(), expected);
 }
@@ -70,5 +73,6 @@ fn programs_get_the_same_as_json() {
     assert_eq!(json["handles"][0], "archive");
     assert_eq!(json["byte_fields"][0], "/file");
     assert_eq!(json["deadline_ms"], 30_000);
+    assert_eq!(json["limits"]["commands"], 500_000);
     assert!(json.get("entity").is_none());
 }

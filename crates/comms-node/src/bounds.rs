@@ -11,14 +11,14 @@ pub struct Bounds([Shares; Bound::ALL.len()]);
 impl Bounds {
     /// As `domain` says, among its services.
     pub fn of(domain: &Domain) -> Bounds {
-        let callers = domain.services.len();
-        Bounds(Bound::ALL.map(|bound| Shares::new(Limit::of(bound), domain.limits.of(bound), callers)))
+        let of = |bound| (domain.limits.of(bound), domain.sharers(bound));
+        Bounds(Bound::ALL.map(|bound| Shares::new(Limit::of(bound), of(bound).0, of(bound).1)))
     }
 
     /// Goes on with another definition. Nothing that is held is taken away.
     pub(crate) fn follow(&self, domain: &Domain) {
         for bound in Bound::ALL {
-            self.get(bound).follow(domain.limits.of(bound), domain.services.len());
+            self.get(bound).follow(domain.limits.of(bound), domain.sharers(bound));
         }
     }
 

@@ -22,6 +22,8 @@ mod outcome;
 mod reception;
 mod request;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod watch;
 mod watches;
@@ -118,6 +120,8 @@ impl Doors {
             Ask::Listen => self.listen(&in_force, sender).map(Answer::Listen),
             Ask::Watch(ask) => self.watch(&in_force.domain, sender, ask).await.map(Answer::Watch),
             Ask::Tally(ask) => self.tally(&in_force.domain, sender, ask).await.map(Answer::Tally),
+            #[cfg(test)]
+            Ask::Break => panic!("a planted mistake"),
         }
     }
 

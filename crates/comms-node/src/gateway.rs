@@ -24,7 +24,7 @@ mod content;
 mod domain;
 mod download;
 mod error;
-mod limits;
+pub(crate) mod limits;
 mod listener;
 mod lobby;
 mod places;
@@ -57,6 +57,7 @@ pub(crate) use self::listener::bind;
 use self::places::Places;
 use crate::access::Access;
 use crate::current::Current;
+use crate::files::Files;
 
 /// Everything the gateway works with.
 #[derive(Debug)]
@@ -86,7 +87,8 @@ impl Gateway {
     ) -> io::Result<()> {
         let port = listener.local_addr()?.port();
         let places = Places::new(&current);
-        let entrance = Entrance::new(places.connections.clone());
+        let sockets = Files::of_this_process().sockets(&current.get().domain);
+        let entrance = Entrance::new(places.connections.clone(), sockets);
         let gateway = Arc::new(Self { current, access, blocks, admin, port, places });
         let (port, socket) = (router(Arc::clone(&gateway), Way::Port), router(gateway, Way::Socket));
         let heard = async {

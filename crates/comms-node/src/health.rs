@@ -99,8 +99,10 @@ impl Health {
 
     /// Asks how much the log takes. A server that does not answer is found out by the probe.
     async fn usage(&self) {
+        let room = self.condition.room();
+        let written = room.log_written();
         if let Ok(Ok(account)) = timeout(USAGE_WITHIN, self.jetstream.query_account()).await {
-            self.condition.room().log_takes(account.storage);
+            room.log_takes(account.storage, written);
         }
     }
 }

@@ -19,6 +19,7 @@ mod door;
 mod error;
 mod external;
 pub mod facts;
+mod files;
 #[cfg(test)]
 mod fixture;
 pub mod folder;
@@ -46,6 +47,7 @@ mod witness;
 
 pub use current::{Current, InForce};
 pub use error::{Error, Socket};
+pub use files::open_as_many_as_possible;
 pub use node::{Node, Summary};
 pub use options::{Bridge, Nats, Options};
 pub use room::RoomLimits;

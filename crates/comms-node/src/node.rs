@@ -32,6 +32,7 @@ use crate::current::{Current, InForce};
 use crate::definition::{DOMAIN_TOML, Sources};
 use crate::door::{self, Counts, Doors, Tallies, Transport, Watches};
 use crate::facts::Facts;
+use crate::files::Files;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
 use crate::gateway::{self, Admin, Gateway, Task};
 use crate::health::Health;
@@ -315,7 +316,10 @@ impl Node {
             leafs: server.as_ref().and_then(|server| server.leafs()),
             http,
             folder: folder.root().to_owned(),
-            warnings: warnings(&domain, facts.as_ref(), &change, &witness),
+            warnings: warnings(&domain, facts.as_ref(), &change, &witness)
+                .into_iter()
+                .chain(Files::of_this_process().warning(&domain, server.is_some()))
+                .collect(),
             domain: Arc::new(domain),
         };
         let grace = options.grace;
@@ -378,7 +382,7 @@ impl Node {
 
 /// The commands that may wait, and how many services may send some.
 pub(crate) fn waiting(domain: &Domain) -> (u64, usize) {
-    (domain.limits.of(Bound::Commands), domain.services_that(|service| !service.sends.is_empty()).count())
+    (domain.limits.of(Bound::Commands), domain.sharers(Bound::Commands))
 }
 
 /// The definition that was in force last; none in a new folder.
@@ -523,11 +527,7 @@ fn admin(
             };
             async move { health }.boxed()
         }),
-        room: Box::new(move |bytes| {
-            let admitted = room.admit_new().map(|()| room.spend(bytes));
-            admitted
-                .map_err(|shortage| Refusal::new(RefusalKind::Full, format!("there is no room: {shortage}")))
-        }),
+        room,
     }
 }
 

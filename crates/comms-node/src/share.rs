@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use comms_domain::Bound;
+use comms_domain::{Bound, Parts};
 use comms_msg::ServiceName;
 use comms_msg::door::{Refusal, RefusalKind};
 
@@ -59,11 +59,8 @@ impl Ledger {
 
     /// Goes on with another total and number of callers. Nothing that is held is taken away.
     pub fn follow(&mut self, total: u64, callers: usize) {
-        let callers = u64::try_from(callers.max(1)).unwrap_or(u64::MAX);
-        let kept = total / 2;
         self.total = total;
-        self.common = total - kept;
-        self.own = (kept / callers).max(self.limit.least);
+        Parts { own: self.own, common: self.common } = Parts::of(total, callers, self.limit.least);
         self.beyond = self.held.values().map(|held| self.part_beyond(*held)).sum();
     }
 

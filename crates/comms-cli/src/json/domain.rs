@@ -1,5 +1,7 @@
 //! What `domain check`, `show`, `explain`, `plan`, `apply` and `accounts` print.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -43,7 +45,7 @@ pub(crate) struct Checked {
     pub(crate) problems: usize,
 }
 
-/// `comms domain show`: one line per type and per service.
+/// `comms domain show`: one line per type, per service and per bound.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DomainShow {
@@ -51,6 +53,21 @@ pub(crate) enum DomainShow {
     Type(ShownType),
     /// A service.
     Service(ShownService),
+    /// A bound of what all services share on a node.
+    Limit(ShownLimit),
+}
+
+/// A bound of `[limits]`, as it is in force.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct ShownLimit {
+    /// Its key.
+    pub(crate) limit: String,
+    /// What is counted.
+    pub(crate) what: String,
+    /// How much there is for all services together.
+    pub(crate) total: u64,
+    /// What is always there for each of them, and nobody else can take.
+    pub(crate) own: u64,
 }
 
 /// A type of message.
@@ -170,6 +187,8 @@ pub(crate) struct Explained {
     pub(crate) threshold: u64,
     /// How long a sender or asker waits.
     pub(crate) deadline_ms: Option<u64>,
+    /// The bounds of `[limits]` that its messages run into, by key, as they are in force.
+    pub(crate) limits: BTreeMap<String, u64>,
 }
 
 /// One subject and what it is for.

@@ -2,11 +2,20 @@
 
 use super::reader::{Entry, Reader};
 use crate::bound::{Bound, Bounds};
-use crate::words;
 
 /// Keys of `[limits]`, in the order of [`Bound::ALL`].
-pub(crate) const LIMITS_KEYS: [&str; 8] =
-    ["requests", "request_bytes", "commands", "outcomes", "watches", "uploads", "downloads", "connections"];
+pub(crate) const LIMITS_KEYS: [&str; 10] = [
+    "requests",
+    "request_bytes",
+    "commands",
+    "outcomes",
+    "watches",
+    "uploads",
+    "downloads",
+    "connections",
+    "nats_connections",
+    "subscriptions",
+];
 
 /// Reads the section. Keys that are not there have their defaults.
 pub(super) fn limits(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Bounds {
@@ -43,7 +52,7 @@ pub(super) fn limits(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Bounds {
 }
 
 fn said_as(bound: Bound, value: u64) -> String {
-    if bound.is_bytes() { format!("\"{}\"", words::bytes(value)) } else { value.to_string() }
+    if bound.is_bytes() { format!("\"{}\"", bound.amount(value)) } else { bound.amount(value) }
 }
 
 #[cfg(test)]

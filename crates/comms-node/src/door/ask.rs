@@ -36,6 +36,9 @@ pub(crate) enum Ask {
     Watch(WatchAsk),
     /// Are these all the events of a stretch of the log?
     Tally(TallyAsk),
+    /// Meet a mistake of the node's own: for the test of what becomes of it.
+    #[cfg(test)]
+    Break,
 }
 
 impl Ask {

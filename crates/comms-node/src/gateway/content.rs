@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
 use comms_content::{BLOCK_BYTES_MAX, Block, Cid, DAG_CBOR, Node, RAW};
+use comms_msg::door::{Refusal, RefusalKind};
 use comms_msg::{ServiceName, TypeName};
 use comms_store::{Error as StoreError, Staged};
 use futures::StreamExt;
@@ -24,6 +25,7 @@ use super::upload::{pieces, whole};
 use super::{Gateway, coding};
 use crate::access::{Budget, Part};
 use crate::current::InForce;
+use crate::room::Upload;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,19 +72,20 @@ pub(super) async fn put(
     let query = parsed(query)?;
     let carrier = query.carrier.as_deref().map(|name| carrier(&in_force, &service, name)).transpose()?;
     coding::bytes_alone(&headers)?;
-    room(&gateway, Bytes::new())?;
+    let mut upload = gateway.admin.room.upload();
+    room(&mut upload, Bytes::new())?;
     let _place = gateway.places.uploads.take(&service, 1)?;
     let staged = match query.codec.as_deref() {
         None => {
             let pieces = pieces(&headers, body, PUT_BYTES_MAX)?;
             gateway
                 .blocks
-                .stage_file(pieces.map(|piece| piece.and_then(|piece| room(&gateway, piece))))
+                .stage_file(pieces.map(|piece| piece.and_then(|piece| room(&mut upload, piece))))
                 .await?
         }
         Some(codec) => {
             let codec = block_codec(codec)?;
-            let data = room(&gateway, whole(&headers, body, BLOCK_BYTES_MAX as u64).await?)?;
+            let data = room(&mut upload, whole(&headers, body, BLOCK_BYTES_MAX as u64).await?)?;
             stage_block(&gateway, codec, data).await?
         }
     };
@@ -202,7 +205,9 @@ fn parsed<Q>(query: Result<Query<Q>, QueryRejection>) -> Result<Q> {
 }
 
 /// The bytes, if there is room for them.
-fn room(gateway: &Gateway, bytes: Bytes) -> Result<Bytes> {
-    (gateway.admin.room)(bytes.len() as u64).map_err(Error::Refused)?;
+fn room(upload: &mut Upload, bytes: Bytes) -> Result<Bytes> {
+    let came = upload.comes(bytes.len() as u64);
+    came.map_err(|shortage| Refusal::new(RefusalKind::Full, format!("there is no room: {shortage}")))
+        .map_err(Error::Refused)?;
     Ok(bytes)
 }

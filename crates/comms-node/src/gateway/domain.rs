@@ -24,6 +24,7 @@ use super::error::{Error, Result};
 use super::limits::DEFINITION_BYTES_MAX;
 use super::upload::whole;
 use crate::current::InForce;
+use crate::room::Room;
 
 /// A definition with its schemas, as `POST /domain/plan` and `POST /domain/apply` take it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +87,8 @@ pub struct Admin {
     pub who: Task<()>,
     /// Says how the node is. Needs no token, so it must tell nothing but that.
     pub health: Task<()>,
-    /// Whether so many bytes more may be kept, and counts them.
-    pub room: Box<dyn Fn(u64) -> Result<(), Refusal> + Send + Sync>,
+    /// Whether there is room for what is put.
+    pub(crate) room: Room,
 }
 
 impl fmt::Debug for Admin {

@@ -22,14 +22,14 @@ pub(super) const READ_AHEAD_PIECES: usize = 2;
 /// A definition with all its schemas, as JSON.
 pub(super) const DEFINITION_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Connections at once that have not shown an accepted token: each may hold a head of at most 400 KiB. Those that have are
-/// bounded by `[limits]` of the definition.
-pub(super) const STRANGERS_MAX: usize = 256;
+/// bounded by `[limits]` of the definition. Where few files may be open there are fewer (`files.rs`).
+pub(crate) const STRANGERS_MAX: usize = 256;
 /// How long a connection without a head is spared when others want its place: a hundred times what a client on this
 /// machine needs to send one.
 pub(super) const LOBBY_SPARED: Duration = Duration::from_millis(50);
 /// Sockets at once: those, as many others as `[limits]` may say, and what is being closed. Below the 1,024 files that a
 /// process may have open by default, with room for files of blocks.
-pub(super) const SOCKETS_MAX: usize = 896;
+pub(crate) const SOCKETS_MAX: usize = 896;
 /// Connections that the system holds until they are accepted: a flood of them is shed in the lobby, and not here, where
 /// it would cost an honest client a second.
 pub(super) const ACCEPT_QUEUE_MAX: u32 = 4096;

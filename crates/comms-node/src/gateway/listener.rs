@@ -14,9 +14,10 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::connection;
-use super::limits::{ACCEPT_QUEUE_MAX, SOCKETS_MAX};
+use super::limits::ACCEPT_QUEUE_MAX;
 use super::lobby::Lobby;
 use super::visit::Visit;
+use crate::files::Sockets;
 use crate::share::Shares;
 
 /// Listens on an address, with room for a flood of connections that are not accepted yet.
@@ -36,14 +37,17 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) struct Entrance {
     connections: Shares,
     sockets: Arc<Semaphore>,
+    strangers_max: usize,
     stopping: CancellationToken,
 }
 
 impl Entrance {
-    /// For connections that count for a service in `connections` once they have shown its token.
-    pub(super) fn new(connections: Shares) -> Self {
-        let (sockets, stopping) = (Arc::new(Semaphore::new(SOCKETS_MAX)), CancellationToken::new());
-        Self { connections, sockets, stopping }
+    /// For connections that count for a service in `connections` once they have shown its token, as far as there are
+    /// `sockets`.
+    pub(super) fn new(connections: Shares, sockets: Sockets) -> Self {
+        let Sockets { all, strangers: strangers_max } = sockets;
+        let (sockets, stopping) = (Arc::new(Semaphore::new(all)), CancellationToken::new());
+        Self { connections, sockets, strangers_max, stopping }
     }
 
     /// Takes no more connections, and ends those on which nothing is being answered.
@@ -54,7 +58,7 @@ impl Entrance {
     /// Serves connections until [`Entrance::close`], then lets what is being answered end.
     pub(super) async fn serve(&self, mut listener: impl Listener, router: Router) {
         let router = TowerToHyperService::new(router);
-        let lobby = Lobby::default();
+        let lobby = Lobby::new(self.strangers_max);
         // Dropped with this future: no connection outlives the gateway.
         let mut served = JoinSet::new();
         loop {

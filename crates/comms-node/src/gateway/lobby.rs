@@ -10,15 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{LOBBY_SPARED, STRANGERS_MAX};
+use super::limits::LOBBY_SPARED;
 
 /// The places. Clones share them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Lobby(Arc<Mutex<Places>>);
 
 /// In the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Places {
+    max: usize,
     next: u64,
     taken: BTreeMap<u64, Place>,
 }
@@ -40,10 +41,15 @@ impl Places {
 }
 
 impl Lobby {
+    /// With so many places.
+    pub(super) fn new(max: usize) -> Lobby {
+        Lobby(Arc::new(Mutex::new(Places { max, next: 0, taken: BTreeMap::new() })))
+    }
+
     /// From when on there is a place for one more; none if there is one already.
     pub(super) fn free_at(&self) -> Option<Instant> {
         let places = self.lock();
-        if places.taken.len() < STRANGERS_MAX {
+        if places.taken.len() < places.max {
             return None;
         }
         let (_, first) = places.first()?;
@@ -55,7 +61,7 @@ impl Lobby {
     pub(super) fn enter(&self) -> Guest {
         let turned_out = CancellationToken::new();
         let mut places = self.lock();
-        if places.taken.len() >= STRANGERS_MAX
+        if places.taken.len() >= places.max
             && let Some((number, _)) = places.first()
             && let Some(first) = places.taken.remove(&number)
         {
@@ -104,11 +110,12 @@ impl Drop for Guest {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::STRANGERS_MAX;
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn who_came_first_and_said_nothing_gives_way() {
-        let lobby = Lobby::default();
+        let lobby = Lobby::new(STRANGERS_MAX);
         let mut guests: Vec<_> = (0..STRANGERS_MAX).map(|_| lobby.enter()).collect();
         guests[0].is_heard(true);
         assert!(lobby.free_at().is_some(), "nobody is turned out at once");

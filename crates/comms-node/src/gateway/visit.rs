@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_has_one_deadline_however_it_drips() {
-        let visit = visit(&Lobby::default(), &Shares::new(Limit::of(Bound::Connections), 10, 1));
+        let visit = visit(&Lobby::new(2), &Shares::new(Limit::of(Bound::Connections), 10, 1));
         let deadline = visit.deadline();
         assert_eq!(deadline, Some(Instant::now() + HEAD_WITHIN));
         for _ in 0..5 {
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_byte_now_and_then_is_not_waited_for() {
-        let visit = visit(&Lobby::default(), &Shares::new(Limit::of(Bound::Connections), 10, 1));
+        let visit = visit(&Lobby::new(2), &Shares::new(Limit::of(Bound::Connections), 10, 1));
         let _answering = visit.hear();
         visit.blocked();
         let deadline = Instant::now() + TAKEN_PACE.within;
@@ -231,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_counts_for_whom_it_shows_the_token_of() {
-        let (lobby, shares) = (Lobby::default(), Shares::new(Limit::of(Bound::Connections), 2, 1));
+        let (lobby, shares) = (Lobby::new(2), Shares::new(Limit::of(Bound::Connections), 2, 1));
         let visits: Vec<_> = (0..3).map(|_| visit(&lobby, &shares)).collect();
         visits[0].admit(&name("desk")).unwrap();
         visits[0].admit(&name("desk")).unwrap();

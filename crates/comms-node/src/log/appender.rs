@@ -27,7 +27,7 @@ use super::commit::{AppendError, Commit, Stored};
 use super::presence::Presence;
 use super::schedule::{BATCH_MESSAGES_MAX, Dispatch, Schedule, Ticket, Waiting};
 use crate::condition::Condition;
-use crate::room::Room;
+use crate::room::{OnItsWay, Room, Shortage};
 use crate::witness::{Pen, Witness};
 
 /// Commits that may wait for the stream. Past it the doors answer *busy*.
@@ -122,7 +122,7 @@ impl Appender {
 
     /// Stores `commit`. Returns when it is on disk, is known not to be, or cannot be known in time.
     pub(crate) async fn append(&self, commit: Commit) -> Result<Stored, AppendError> {
-        self.has_room(&commit)?;
+        let _on_its_way = self.has_room(&commit)?;
         let (answer, stored) = oneshot::channel();
         self.commits.try_send((commit, answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AppendError::Busy(COMMITS_WAITING_MAX),
@@ -136,16 +136,13 @@ impl Appender {
     }
 
     /// Whether it can be stored at all. One that may be stored already is looked for even where nothing can be.
-    fn has_room(&self, commit: &Commit) -> Result<(), AppendError> {
+    fn has_room(&self, commit: &Commit) -> Result<Option<OnItsWay>, AppendError> {
         if commit.may_be_stored {
-            return Ok(());
+            return Ok(None);
         }
-        let cost = Room::cost(commit.messages.len(), commit.bytes());
-        let admitted = self.room.admit_ending(cost);
-        let frozen = self.room.frozen(connects(&self.client)).map_or(Ok(()), Err);
-        admitted.and(frozen).map_err(|shortage| AppendError::Full(shortage.to_string()))?;
-        self.room.spend(cost);
-        Ok(())
+        let full = |shortage: Shortage| AppendError::Full(shortage.to_string());
+        self.room.frozen(connects(&self.client)).map_or(Ok(()), Err).map_err(full)?;
+        self.room.append(commit.messages.len(), commit.bytes()).map(Some).map_err(full)
     }
 }
 
