@@ -4,8 +4,8 @@
 use async_nats::jetstream::consumer::DeliverPolicy;
 use comms_domain::Service;
 use comms_msg::door::{
-    Accepted, Appended, AppendedEvent, Committed, Completion, Outcome, OutcomeAsk, OutcomeState, Refusal,
-    RefusalKind, Tally, TallyAsk, WatchAsk, WatchFrom, Watching,
+    Accepted, Appended, AppendedEvent, Commit, Committed, Completion, Outcome, OutcomeAsk, OutcomeState,
+    Refusal, RefusalKind, Tally, TallyAsk, WatchAsk, WatchFrom, Watching,
 };
 use comms_msg::{Body, DomainContent, Door, Draft, Expect, Form, Msg, MsgId, MsgKey, Position, wire};
 use serde_json::Value;
@@ -129,7 +129,7 @@ impl Verdict<'_> {
             _ => false,
         };
         assert!(!is_own, "{request:?} is refused for no reason of its own: {refusal}");
-        if !refusal.may_have_happened {
+        if !refusal.may_have_happened || self.is_of_nothing(refusal) {
             self.stored_nothing();
         } else {
             assert_ne!(*judged, Judged::Heard, "{request:?}: all was heard, and {refusal}");
@@ -140,6 +140,24 @@ impl Verdict<'_> {
         if let Some(position) = refusal.position {
             self.event_at(position);
         }
+    }
+
+    /// An answer for a command that does not wait at that place, and ended nowhere that is known: what became of one that
+    /// did is not known either.
+    fn is_of_nothing(&self, refusal: &Refusal) -> bool {
+        let Verdict { scene, model, request, .. } = self;
+        let Door::Commit(type_name) = &request.door else { return false };
+        let Some(sequence) = delivered(request).filter(|_| refusal.kind == RefusalKind::NotFound) else {
+            return false;
+        };
+        let is_it = |msg: &Msg| {
+            Some(msg.id) == commit(request).map(|commit| commit.command)
+                && msg.content.as_ref().map(DomainContent::type_name) == Some(type_name)
+        };
+        let has_ended =
+            model.ended.contains_key(&sequence) && model.commands.get(&sequence).is_some_and(is_it);
+        assert!(!has_ended, "{request:?}: that command ended, and its handler hears {refusal}");
+        !scene.all()[1].contains_key(&sequence)
     }
 
     /// Whether the definition gives it, read without the code that judges requests.
@@ -407,17 +425,20 @@ fn key_of(command: &Msg) -> MsgKey {
     MsgKey::new(content.kind(), sender, content.type_name(), command.id)
 }
 
+fn commit(request: &Request) -> Option<Commit> {
+    Form::of(&request.payload).decode(&request.payload).ok()
+}
+
 /// The place in the queue that a commit is about, as its delivery says.
 fn delivered(request: &Request) -> Option<u64> {
-    let commit: comms_msg::door::Commit = Form::of(&request.payload).decode(&request.payload).ok()?;
-    let tokens: Vec<&str> = commit.delivery.split('.').collect();
+    let delivery = commit(request)?.delivery;
+    let tokens: Vec<&str> = delivery.split('.').collect();
     let stream = tokens.iter().position(|token| token.starts_with("COMMAND_"))?;
     tokens.get(stream + 3)?.parse().ok()
 }
 
 fn completion(request: &Request) -> Option<Completion> {
-    let commit: comms_msg::door::Commit = Form::of(&request.payload).decode(&request.payload).ok()?;
-    Some(commit.completion)
+    commit(request).map(|commit| commit.completion)
 }
 
 /// Whether two bodies say the same: a number may be written as another kind of number, of exactly that value.
