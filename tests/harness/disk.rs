@@ -9,7 +9,9 @@ use tempfile::TempDir;
 /// A mounted tmpfs, unmounted when the test ends.
 #[derive(Debug)]
 pub struct SmallDisk {
-    folder: TempDir,
+    path: PathBuf,
+    /// Removed when it is unmounted, where it was made for it.
+    _folder: Option<TempDir>,
 }
 
 impl SmallDisk {
@@ -17,12 +19,21 @@ impl SmallDisk {
     /// way.
     pub fn mount(mebibytes: u64) -> SmallDisk {
         let folder = TempDir::with_prefix("comms-disk-").expect("a temporary folder can be made");
+        let mut disk = SmallDisk::mount_at(folder.path(), mebibytes);
+        disk._folder = Some(folder);
+        disk
+    }
+
+    /// Mounts it over a folder that somebody else made and removes.
+    pub fn mount_at(path: &Path, mebibytes: u64) -> SmallDisk {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m,mode=0700"), "tmpfs"])
-            .arg(folder.path())
+            .arg(path)
             .output();
         let why = match mounted {
-            Ok(output) if output.status.success() => return SmallDisk { folder },
+            Ok(output) if output.status.success() => {
+                return SmallDisk { path: path.to_owned(), _folder: None };
+            }
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(error) => error.to_string(),
         };
@@ -31,7 +42,7 @@ impl SmallDisk {
 
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
 
     /// Bytes that are free.

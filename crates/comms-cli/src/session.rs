@@ -59,6 +59,7 @@ impl From<NodeError> for Failure {
             | NodeError::Malformed { .. }
             | NodeError::Misplaced { .. }
             | NodeError::NameKept { .. }
+            | NodeError::NameUnclear { .. }
             | NodeError::Planted { .. }
             | NodeError::Forbidden { .. }
             | NodeError::NotText { .. }
@@ -81,9 +82,16 @@ impl From<NodeError> for Failure {
             failure =
                 failure.mend(format!("Another address: comms up {option} HOST:PORT, where port 0 takes any"));
         }
-        if matches!(error, NodeError::Lost { .. }) {
+        if let NodeError::Lost { is_untouched, .. } = &error {
             failure = failure
-                .mend("Nothing was changed. Put the store back from a copy and start again,")
+                .mend(match is_untouched {
+                    true => "Nothing was changed: nats-server was not started.",
+                    false => {
+                        "The node changed nothing. nats-server has started on the store meanwhile, and cuts damaged blocks off \
+                         where it does: make a copy of .comms before anything else."
+                    }
+                })
+                .mend("Put the store back (.comms/nats/store) from a copy and start again,")
                 .mend("or go on without it: comms up --accept-loss");
         }
         match error.source() {

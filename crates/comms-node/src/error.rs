@@ -27,11 +27,13 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// What was acknowledged is not in the streams any more. Nothing was changed.
+    /// What was acknowledged is not in the streams any more. The node changed nothing of them.
     #[error("acknowledged messages are lost\n{loss}")]
     Lost {
         /// What is lost.
         loss: Box<Loss>,
+        /// Whether that was seen before nats-server started. One that starts cuts damaged blocks off.
+        is_untouched: bool,
     },
     /// A stream that is known is not there. It is never made anew by itself, since it would hand out positions again.
     #[error("the stream {name} is gone; stop the node and start it again to hear what is lost")]
@@ -99,6 +101,22 @@ pub enum Error {
         kept: String,
         /// The name asked for.
         given: String,
+    },
+    /// Nobody can tell which node's folder it is. Nothing was started.
+    #[error(
+        "{} of the node{} {}; nothing was started\n  write {} into {}, and start again",
+        written.as_ref().map_or(String::from("there are logs"), |name| {
+            format!("{} says {name}, and the log that lies here is", path.display())
+        }),
+        if logs.len() > 1 { "s" } else { "" }, logs.join(", "), logs.join(" or "), path.display()
+    )]
+    NameUnclear {
+        /// The file of its name.
+        path: PathBuf,
+        /// The name in it; none where there is no such file.
+        written: Option<String>,
+        /// The nodes whose log lies there.
+        logs: Vec<String>,
     },
     /// The definition has mistakes.
     #[error("the definition has mistakes\n{0}")]

@@ -14,17 +14,14 @@ use std::path::{Path, PathBuf};
 use comms::local::{SOCKET, SocketPath};
 use comms_domain::NodeName;
 use comms_store::make_folder;
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
 use crate::secret::Secret;
-use crate::{Error, planted};
+use crate::{Error, identity, planted};
 
 /// Name of the folder beside `domain.toml`.
 pub const FOLDER: &str = ".comms";
-/// Random characters of a node's name: a billion names, and short enough to read aloud.
-const NAME_RANDOM: usize = 6;
 /// What the small files of the folder may hold at most; the largest is `node.json`.
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 10;
 /// What git reads: nothing here is for a repository.
@@ -99,6 +96,16 @@ impl Folder {
     /// What the node knows of its log beside nats-server's store.
     pub fn log(&self) -> PathBuf {
         self.root.join("log")
+    }
+
+    /// The lists of ledgers, which say the same.
+    pub(crate) fn lists(&self) -> [PathBuf; 2] {
+        ["ledgers.json", "witnessed.json"].map(|file| self.node().join(file))
+    }
+
+    /// Where a managed nats-server keeps the streams of the domain, each in a folder of its name.
+    pub(crate) fn streams(&self) -> PathBuf {
+        self.nats().join("store/jetstream/DOMAIN/streams")
     }
 
     /// Blocks.
@@ -188,11 +195,12 @@ impl Folder {
         Ok(self.kept_name()?.zip(self.kept_secret()?))
     }
 
-    fn name_file(&self) -> PathBuf {
+    /// Where the node's name is written.
+    pub(crate) fn name_file(&self) -> PathBuf {
         self.node().join("name")
     }
 
-    fn kept_name(&self) -> Result<Option<NodeName>, Error> {
+    pub(crate) fn kept_name(&self) -> Result<Option<NodeName>, Error> {
         let path = self.name_file();
         let Some(text) = read_small(&path)? else { return Ok(None) };
         let name = text.trim().parse().map_err(|error: comms_domain::NodeNameError| Error::Malformed {
@@ -242,41 +250,23 @@ impl Held {
     /// The node's name and secret, made at the first call and the same ever after.
     ///
     /// `given` is the name the operator asks for. A folder that already has another name refuses it, since the names
-    /// of the streams that hold its log come from it.
+    /// of the streams that hold its log come from it; so does one whose name was lost or changed, where the log of one
+    /// node lies.
     pub fn identity(&self, given: Option<&NodeName>) -> Result<(NodeName, Secret), Error> {
-        Ok((self.name(given)?, self.secret()?))
+        let named = identity::name(&self.folder, given)?;
+        self.keep_name(&named.name)?;
+        Ok((named.name, self.secret()?))
     }
 
-    /// Refuses a folder whose log is of a node of another name than the one that is kept: it was changed by hand or removed, and
-    /// the names of the streams come from it.
-    pub(crate) fn is_of(&self, logged: &NodeName) -> Result<(), Error> {
-        let kept = self.folder.kept_name()?;
-        if kept.as_ref() == Some(logged) {
+    /// Writes the node's name where it is not written yet.
+    pub(crate) fn keep_name(&self, name: &NodeName) -> Result<(), Error> {
+        if self.folder.kept_name().is_ok_and(|kept| kept.as_ref() == Some(name)) {
             return Ok(());
         }
-        let says = kept.map_or_else(|| "it is not there".to_owned(), |kept| format!("it says {kept}"));
-        Err(Error::Malformed {
-            path: self.folder.name_file(),
-            expected: "the name of the node whose log is in this folder",
-            why: format!("{says}, and the streams are those of {logged}; write {logged} there again"),
-        })
+        replace(&self.folder.name_file(), format!("{name}\n").as_bytes(), Durability::Synced)
     }
 
-    fn name(&self, given: Option<&NodeName>) -> Result<NodeName, Error> {
-        if let Some(kept) = self.folder.kept_name()? {
-            return match given {
-                Some(given) if *given != kept => {
-                    Err(Error::NameKept { kept: kept.to_string(), given: given.to_string() })
-                }
-                _ => Ok(kept),
-            };
-        }
-        let name = given.cloned().unwrap_or_else(random_name);
-        replace(&self.folder.name_file(), format!("{name}\n").as_bytes(), Durability::Synced)?;
-        Ok(name)
-    }
-
-    fn secret(&self) -> Result<Secret, Error> {
+    pub(crate) fn secret(&self) -> Result<Secret, Error> {
         if let Some(kept) = self.folder.kept_secret()? {
             return Ok(kept);
         }
@@ -365,13 +355,32 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
 
 /// The text of a small file; `None` where there is none or where a power failure left it empty.
 pub(crate) fn read_small(path: &Path) -> Result<Option<String>, Error> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(file_error("read", path, source)),
-    };
-    let text = read_bounded(&mut file).map_err(|source| file_error("read", path, source))?;
-    Ok((!text.trim_matches(['\0', '\n', ' ']).is_empty()).then_some(text))
+    let Some(bytes) = read_bytes(path)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| Error::Malformed {
+        path: path.to_owned(),
+        expected: "text",
+        why: "it is not UTF-8".to_owned(),
+    })?;
+    Ok((!is_blank(&text)).then_some(text))
+}
+
+/// The same of a file that is worth nothing where it is damaged, since it is made again.
+pub(crate) fn read_lossy(path: &Path) -> Result<Option<String>, Error> {
+    let text = read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(text.filter(|text| !is_blank(text)))
+}
+
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(SMALL_FILE_BYTES_MAX).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(file_error("read", path, source)),
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim_matches(['\0', '\n', ' ']).is_empty()
 }
 
 fn read_bounded(file: &mut File) -> io::Result<String> {
@@ -412,14 +421,6 @@ fn lock_folder(path: &Path) -> Result<Option<File>, Error> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(file_error("lock", path, source)),
     }
-}
-
-fn random_name() -> NodeName {
-    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut random = rand::rng();
-    let mut name = String::from("n-");
-    name.extend((0..NAME_RANDOM).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])));
-    name.parse().expect("a lower-case letter, a dash, letters and digits are a node name")
 }
 
 #[cfg(test)]
@@ -506,23 +507,6 @@ mod tests {
         let hub: NodeName = "hub".parse().unwrap();
         assert_eq!(held.identity(Some(&hub)).unwrap().0, hub);
         assert_eq!(held.identity(None).unwrap().0, hub);
-    }
-
-    #[test]
-    fn a_name_that_is_not_the_logs_is_refused_by_name() {
-        let (_home, folder) = folder();
-        let held = folder.hold().unwrap();
-        let (mine, other): (NodeName, NodeName) = ("n-a".parse().unwrap(), "n-b".parse().unwrap());
-        assert!(
-            held.is_of(&mine)
-                .unwrap_err()
-                .to_string()
-                .contains("it is not there, and the streams are those of n-a")
-        );
-        held.identity(Some(&mine)).unwrap();
-        held.is_of(&mine).unwrap();
-        let said = held.is_of(&other).unwrap_err().to_string();
-        assert!(said.contains("node/name does not hold") && said.contains("it says n-a"), "{said}");
     }
 
     #[test]

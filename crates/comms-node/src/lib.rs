@@ -28,6 +28,7 @@ pub mod fuzzing;
 pub mod gateway;
 pub mod guard;
 mod health;
+mod identity;
 pub mod keys;
 mod log;
 mod node;
@@ -42,6 +43,7 @@ mod room;
 mod secret;
 pub mod server;
 pub mod share;
+mod stored;
 pub mod tasks;
 mod witness;
 

@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -36,14 +37,15 @@ use crate::files::Files;
 use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
 use crate::gateway::{self, Admin, Gateway, Task};
 use crate::health::Health;
+use crate::identity::Named;
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
 use crate::room::Room;
-use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec};
+use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec, end_leftover};
 use crate::tasks::{TaskFailure, Tasks};
-use crate::witness::{Comparing, Names, Witness, record_loss, witnessed};
-use crate::{Error, Socket, address, bridge, external, notice, provision};
+use crate::witness::{Comparing, Names, Witness, look_before, record_loss};
+use crate::{Error, Socket, address, bridge, external, identity, notice, provision, stored};
 
 /// A running node.
 #[derive(Debug)]
@@ -95,16 +97,20 @@ impl Node {
         let sources = Sources::read(&folder.home().join(DOMAIN_TOML))?;
         let domain = sources.parse()?;
         let held = folder.hold()?;
-        if let Some(former) = former(&folder)? {
-            let why = Change::between(&former, &domain).forbidden();
+        let former = former(&folder)?;
+        if let Some(former) = &former {
+            let why = Change::between(former, &domain).forbidden();
             if !why.is_empty() {
                 return Err(Error::Forbidden { why });
             }
         }
-        if let Some(logged) = witnessed(&folder)? {
-            held.is_of(&logged)?;
+        let named = identity::name(&folder, options.name.as_ref())?;
+        let warned = named_by_its_log(&folder, &named);
+        // Where there was something before, the name is written when that is what it was.
+        if former.is_none() && !named.is_found {
+            held.keep_name(&named.name)?;
         }
-        let (name, secret) = held.identity(options.name.as_ref())?;
+        let (name, secret) = (named.name, held.secret()?);
         let id = NodeId { name, secret: *secret.bytes(), role: role(&options.bridge) };
         let layout = Layout::of(&domain, &id);
         let keys = Keys::load_or_make(&folder, &layout)?;
@@ -113,16 +119,20 @@ impl Node {
         let http =
             listener.local_addr().map_err(|source| address::taken(Socket::Http, options.http, source))?;
         let http = format!("http://{http}");
-        let (server, configure, warned) = match &options.nats {
+        let (server, configure, found) = match &options.nats {
             Nats::Managed(listen) => {
+                end_leftover(&Place::new(folder.nats())).await?;
+                if !options.accept_loss {
+                    look_before_start(&folder, &layout, former.as_ref(), &domain).await?;
+                }
                 let (server, configure) = manage(&folder, &id, &layout, &keys, *listen, &options).await?;
                 (Some(Arc::new(server)), configure, Vec::new())
             }
             Nats::External { url } => {
                 external::prepare(&folder, &layout, &keys)?;
-                let warned =
+                let found =
                     external::wait_until_enforced(url, &domain, &layout, &keys, &options.findings).await;
-                (None, ServerConfiguration(nats_conf::ServerOptions::new("", options.http, "")), warned)
+                (None, ServerConfiguration(nats_conf::ServerOptions::new("", options.http, "")), found)
             }
         };
         let started = Self::serve(
@@ -141,7 +151,7 @@ impl Node {
         )
         .await
         .map(|mut node| {
-            node.summary.warnings.extend(warned);
+            node.summary.warnings.extend(warned.into_iter().chain(found));
             node
         });
         if started.is_err()
@@ -179,6 +189,7 @@ impl Node {
         let jetstream = jetstream::new(connections.domain.clone());
         let bearers = Bearers::begin(&held, &layout)?;
         let former = former(folder)?;
+        let is_applied = former.is_some();
         let current = Current::new(InForce {
             domain: former.unwrap_or_else(|| domain.clone()),
             layout: layout.clone(),
@@ -189,6 +200,7 @@ impl Node {
             client: &connections.domain,
             layout: &layout,
             names: Names::of([&current.get().domain, &domain]),
+            is_applied,
             accept_loss: options.accept_loss,
         };
         let compared = comparing.run().await?;
@@ -204,10 +216,14 @@ impl Node {
             announced: Mutex::new(None),
         });
         let change = Change::between(&current.get().domain, &domain);
-        let orphans = administration.orphaned(&change).await?;
+        let mut orphans = administration.orphaned(&change).await?;
+        if !is_applied {
+            orphans.extend(stored::against(&jetstream, &domain, &layout, &compared).await?);
+        }
         if !orphans.is_empty() {
             return Err(Error::Orphans { found: orphans });
         }
+        administration.held.keep_name(&id.name)?;
         provision::apply(&jetstream, &layout, compared.known()).await?;
         let witness = compared.settle().await?;
         let tokens = administration.bearers.lock().await.admitted();
@@ -390,6 +406,31 @@ fn former(folder: &Folder) -> Result<Option<Domain>, Error> {
     Sources::applied(folder)?.map(|applied| applied.parse()).transpose()
 }
 
+/// What is said where the log told the node its name.
+fn named_by_its_log(folder: &Folder, named: &Named) -> Option<String> {
+    let (name, path) = (&named.name, folder.name_file());
+    named.is_found.then(|| {
+        tracing::warn!(%name, path = %path.display(), "the name of this node is gone; it is the one of the log that lies here");
+        format!("name     {} is gone: this node is {name}, whose log lies here", path.display())
+    })
+}
+
+/// Looks at the store while no nats-server uses it.
+async fn look_before_start(
+    folder: &Folder,
+    layout: &Layout,
+    former: Option<&Domain>,
+    domain: &Domain,
+) -> Result<(), Error> {
+    let (folder, layout) = (folder.clone(), layout.clone());
+    let names = Names::of(former.into_iter().chain([domain]));
+    let looked = tokio::task::spawn_blocking(move || look_before(&folder, &layout, &names));
+    looked.await.map_err(|source| Error::Request {
+        doing: "look at the store before nats-server starts".to_owned(),
+        source: Box::new(source),
+    })?
+}
+
 fn role(bridge: &Bridge) -> Role {
     match bridge {
         Bridge::None => Role::Standalone,
@@ -461,9 +502,15 @@ fn content(folder: &Path) -> Result<(Blocks, Arc<Access>), Error> {
 }
 
 /// The folders whose disks can run full, each with what is there. Where somebody else's server keeps its streams is not known.
+/// Ledgers count where they have a disk of their own; else they would be told in place of what else is there.
 fn disks(folder: &Folder, is_managed: bool) -> Vec<(PathBuf, &'static str)> {
+    let disk = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
     let log = is_managed.then(|| (folder.nats(), "the event log"));
-    log.into_iter().chain([(folder.content(), "content")]).collect()
+    let mut disks: Vec<_> = log.into_iter().chain([(folder.content(), "content")]).collect();
+    if !disks.iter().any(|(path, _)| disk(path) == disk(&folder.log())) {
+        disks.push((folder.log(), "the ledgers"));
+    }
+    disks
 }
 
 /// Who the node is, and whether its nats-server holds its port at the moment of the question.

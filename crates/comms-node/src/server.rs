@@ -137,6 +137,11 @@ pub struct Managed {
     configuration: Mutex<String>,
 }
 
+/// Ends the nats-server that a node which is dead left behind in that place.
+pub(crate) async fn end_leftover(place: &Place) -> Result<(), Error> {
+    leftover::end(place).await
+}
+
 impl Managed {
     /// Starts the server and waits until it answers as the node's system user.
     ///

@@ -8,6 +8,9 @@
 //! Not for restoring anything: a ledger knows what was lost, not its bytes. The decision is in `docs/adr/0006-a-witness-outside-of-the-store.md`.
 
 mod acceptance;
+mod before;
+mod block;
+mod blocks;
 mod compare;
 mod ledger;
 mod listeners;
@@ -15,29 +18,27 @@ mod loss;
 mod passage;
 mod record;
 mod register;
+mod settle;
 mod start;
 mod tally;
 mod watchman;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use comms_domain::NodeName;
-
 pub(crate) use self::acceptance::record as record_loss;
-use self::ledger::Ledger;
+pub(crate) use self::before::look as look_before;
+use self::blocks::Blocks;
+use self::ledger::{Ledger, Unwitnessed};
 pub(crate) use self::loss::Names;
 pub use self::loss::{Loss, Place, StreamLoss};
+pub(crate) use self::record::{Kind, type_hash};
 use self::record::{Record, State};
 use self::register::Register;
+pub(crate) use self::settle::Compared;
 pub(crate) use self::start::Comparing;
 pub(crate) use self::tally::{Doubt, Doubts, Wanted};
-use crate::Error;
 use crate::clock::now_ms;
-use crate::folder::Folder;
 use crate::log::commit::{Commit, Stored};
-
-/// What the name of a stream of events has before the name of its node.
-const EVENT_STREAM: &str = "EVENT_";
 
 /// The ledgers of a node's streams. Clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ struct Watched {
     /// The name of this life of the stream, which positions carry.
     incarnation: String,
     manner: Manner,
+    /// Its files, where they are the node's to look at.
+    blocks: Option<Blocks>,
     /// From this sequence on the start has compared.
     compared_from: u64,
 }
@@ -85,12 +88,6 @@ pub(crate) struct Pen {
     stream: usize,
 }
 
-/// The node whose log the ledgers of a folder witness; none where there are none yet.
-pub(crate) fn witnessed(folder: &Folder) -> Result<Option<NodeName>, Error> {
-    let listed = Register::open(folder)?.listed()?;
-    Ok(listed.generations.keys().find_map(|stream| stream.strip_prefix(EVENT_STREAM)?.parse().ok()))
-}
-
 impl Witness {
     /// The witness of streams that were just made, without a server: a ledger for each in `folder`.
     #[cfg(any(test, feature = "fuzzing"))]
@@ -105,9 +102,9 @@ impl Witness {
             let header = ledger::Header { generation: 0, created_ns: 1, adopted: 0 };
             Ledger::create(&path, name, header, std::iter::empty())
                 .map_err(|e| crate::folder::file_error("write", &path, e))?;
-            let ledger = start::reopened(&path, name, manner)?;
+            let ledger = settle::reopened(&path, name, manner)?;
             let incarnation = incarnation(name, &ledger.header());
-            watched.push(Watched { ledger, incarnation, manner, compared_from: 1 });
+            watched.push(Watched { ledger, incarnation, manner, blocks: None, compared_from: 1 });
         }
         let (names, told, trouble) = (Names::default(), Vec::new(), Mutex::new(None));
         let shared = Shared { register, streams: watched, names, told, trouble };
@@ -182,7 +179,8 @@ impl Pen {
     /// Blocks for a write to the page cache.
     ///
     /// # Errors
-    /// If the stream handed out a sequence that it had handed out before: then it has lost messages.
+    /// If the stream handed out a sequence that it had handed out before: then it has lost messages. Or if the records
+    /// cannot be written: what is not witnessed is not acknowledged.
     pub(crate) fn witness<'a>(
         &self,
         stored: impl Iterator<Item = (&'a Commit, &'a Stored)>,
@@ -195,6 +193,9 @@ impl Pen {
         for (commit, stored) in stored {
             // Of a repeat it is not known whether its bytes are those that stand there: they are read from the stream.
             if stored.duplicate {
+                if let Some(why) = ledger.failing() {
+                    written = written.and(Err(Unwitnessed::Unwritten(why)));
+                }
                 ledger.reach(stored.first + commit.messages.len() as u64 - 1);
                 continue;
             }
@@ -215,10 +216,13 @@ impl Pen {
         if !records.is_empty() {
             written = written.and(ledger.stored(first, &records));
         }
-        written.map_err(|ledger::Repeated(sequence)| {
-            let name = ledger.name();
-            self.witness.lost(format!("{name} handed out the sequence {sequence} a second time"));
-            self.witness.trouble().unwrap_or_else(|| "the stream lost messages".into())
+        let name = ledger.name();
+        written.map_err(|unwitnessed| match unwitnessed {
+            Unwitnessed::Unwritten(why) => format!("the ledger of {name} cannot be written: {why}").into(),
+            Unwitnessed::Repeated(sequence) => {
+                self.witness.lost(format!("{name} handed out the sequence {sequence} a second time"));
+                self.witness.trouble().unwrap_or_else(|| "the stream lost messages".into())
+            }
         })
     }
 }

@@ -78,10 +78,12 @@ fn a_name_that_was_changed_by_hand_is_refused_by_name() {
     let err = comms(&running.folder, &arguments).failed(64);
     let name = name.trim();
     assert!(
-        err.contains(".comms/node/name does not hold the name of the node whose log is in this folder"),
+        err.contains(&format!(
+            ".comms/node/name says changed, and the log that lies here is of the node {name}"
+        )),
         "{err}"
     );
-    assert!(err.contains(&format!("it says changed, and the streams are those of {name}")), "{err}");
+    assert!(err.contains(&format!("write {name} into")), "{err}");
     fs::write(&path, name).unwrap();
     node::start(&running.folder).line_with("ready");
 }

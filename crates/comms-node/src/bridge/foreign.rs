@@ -21,7 +21,7 @@ use super::admit::Admitted;
 use super::places::{Place, Places};
 use super::read;
 use super::wire::{Feed, ITEMS_MAX, Origin};
-use crate::folder::{Durability, read_small, replace};
+use crate::folder::{Durability, read_lossy, replace};
 use crate::pace::Pace;
 
 /// Batches that wait for the writer. Each peer has one at a time, and gets its turn in the order in which they came.
@@ -103,7 +103,7 @@ impl Foreign {
             .ack_timeout(ACK_WAIT)
             .timeout(ACK_WAIT)
             .build(client.clone());
-        let kept = read_small(&checkpoint).map_err(|e| e.to_string())?;
+        let kept = read_lossy(&checkpoint).map_err(|e| e.to_string())?;
         // A checkpoint that cannot be read, or is of another stream, only means to read the stream.
         let kept = kept.and_then(|text| serde_json::from_str::<Checkpoint>(&text).ok());
         let kept = kept.filter(|kept| kept.stream == incarnation);

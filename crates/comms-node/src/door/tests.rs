@@ -38,8 +38,14 @@ impl Opened {
             index: folder.log().join("index.redb"),
             waiting: (1_000, 2),
         };
-        let comparing =
-            Comparing { folder, client: &client, layout, names: Names::default(), accept_loss: false };
+        let comparing = Comparing {
+            folder,
+            client: &client,
+            layout,
+            names: Names::default(),
+            is_applied: false,
+            accept_loss: false,
+        };
         let witness = comparing.run().await.unwrap().settle().await.unwrap();
         let condition = Condition::new(Room::endless());
         let (log, ..) = EventLog::open(client, names, condition.clone(), witness).await.unwrap();

@@ -87,7 +87,8 @@ async fn open(
         waiting: (1_000, 2),
     };
     let (folder, layout) = (fixture.folder(), fixture.layout());
-    let comparing = Comparing { folder, client, layout, names: Names::default(), accept_loss: false };
+    let comparing =
+        Comparing { folder, client, layout, names: Names::default(), is_applied: false, accept_loss: false };
     let witness = comparing.run().await.unwrap().settle().await.unwrap();
     let (log, writers, confirmed) =
         EventLog::open(client.clone(), names, Condition::new(Room::endless()), witness).await.unwrap();

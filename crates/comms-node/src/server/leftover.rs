@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::place::Place;
 use crate::Error;
-use crate::folder::{file_error, read_small};
+use crate::folder::{file_error, read_lossy};
 use crate::pace::Pace;
 
 /// Most are about to die with their node. What is still there after this is asked to end.
@@ -22,7 +22,7 @@ const KILLED_WITHIN: Duration = Duration::from_secs(5);
 /// Makes sure that no server uses this place. The caller holds the folder, so that whoever started one is dead.
 pub(super) async fn end(place: &Place) -> Result<(), Error> {
     let path = place.pid_file();
-    let Some(text) = read_small(&path)? else { return Ok(()) };
+    let Some(text) = read_lossy(&path)? else { return Ok(()) };
     if let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) {
         let ours = || is_server_of(place, pid);
         let mut ended = gone_within(DIES_WITHIN, ours).await;

@@ -9,7 +9,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -45,9 +45,14 @@ pub(crate) enum Unusable {
     Io(io::Error),
 }
 
-/// A sequence was handed out a second time: the stream is not what it was.
+/// Why a message that is stored must not be acknowledged.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Repeated(pub(crate) u64);
+pub(crate) enum Unwitnessed {
+    /// Its sequence was handed out a second time: the stream is not what it was.
+    Repeated(u64),
+    /// Its record cannot be written.
+    Unwritten(String),
+}
 
 /// What a stream can be held against at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +89,8 @@ struct Book {
     /// How far it went at its last checkpoint, where the file is shorter than that.
     cut_at: Option<u64>,
     damaged: u64,
+    /// Behind this sequence the file goes on with what is no record.
+    rubbish_behind: Option<u64>,
     /// Why the last write failed.
     failing: Option<String>,
 }
@@ -151,29 +158,42 @@ impl Ledger {
             cut_at,
             // One that was written and cannot be read.
             damaged: u64::from(checkpoint.is_none()),
+            rubbish_behind: None,
             failing: None,
         };
         let ledger =
             Ledger { name: name.to_owned(), path: path.to_owned(), header, file, book: Mutex::new(book) };
-        ledger.read_through(extent).map_err(Unusable::Io)?;
+        // Without a checkpoint nobody knows where the records end.
+        let synced = checkpoint.map_or(u64::MAX, |checkpoint| checkpoint.extent);
+        ledger.read_through(extent, synced).map_err(Unusable::Io)?;
         Ok(ledger)
     }
 
-    fn read_through(&self, extent: u64) -> io::Result<()> {
+    /// What is no record behind all that are, and behind what was synced, is of nothing that was acknowledged: a
+    /// record is written as a whole before its message is acknowledged, and only a power failure tears a write.
+    fn read_through(&self, extent: u64, synced: u64) -> io::Result<()> {
         let mut book = self.lock();
         let mut at = book.tally.floor;
         let mut is_filled = true;
+        let (mut rubbish, mut last) = (0, synced);
         while at <= extent {
             let slots = self.read(at, CHUNK.min(usize::try_from(extent - at + 1).unwrap_or(CHUNK)))?;
             for (sequence, slot) in (at..).zip(&slots) {
                 match slot {
                     Slot::Blank => is_filled = false,
+                    Slot::Damaged if sequence > synced => {
+                        is_filled = false;
+                        rubbish += 1;
+                    }
                     Slot::Damaged => {
                         is_filled = false;
                         book.damaged += 1;
                         book.tally.extent = book.tally.extent.max(sequence);
                     }
                     Slot::Written(record) => {
+                        // What seemed to be behind the last one is between two.
+                        book.damaged += std::mem::take(&mut rubbish);
+                        last = last.max(sequence);
                         book.tally.lasting += u64::from(record.is_lasting());
                         book.tally.extent = book.tally.extent.max(sequence);
                     }
@@ -184,7 +204,46 @@ impl Ledger {
             }
             at += slots.len() as u64;
         }
+        book.rubbish_behind = (rubbish > 0).then_some(last);
         Ok(())
+    }
+
+    /// Cuts off what stands behind the last record and is none.
+    pub(crate) fn trim(&self) -> io::Result<()> {
+        let mut book = self.lock();
+        let Some(mut last) = book.rubbish_behind else { return Ok(()) };
+        let length = self.file.metadata()?.len();
+        let extent = length.saturating_sub(RECORDS_AT).div_ceil(RECORD);
+        let mut at = last + 1;
+        // Since it was opened records may have been filled in there.
+        while at <= extent {
+            let slots = self.read(at, CHUNK)?;
+            for (sequence, slot) in (at..=extent).zip(&slots) {
+                match slot {
+                    Slot::Blank => {}
+                    Slot::Damaged => self.file.write_all_at(&[0; RECORD_BYTES], address(sequence))?,
+                    Slot::Written(_) => last = sequence,
+                }
+            }
+            at += slots.len() as u64;
+        }
+        self.file.set_len(address(last + 1).min(length))?;
+        self.file.sync_all()?;
+        book.rubbish_behind = None;
+        Ok(())
+    }
+
+    /// Whether the file is still where it was opened: removed or replaced, it would be missed at the next start only.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let same = |there: std::fs::Metadata| {
+            let here = self.file.metadata()?;
+            Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
+        };
+        // One that cannot be looked at is no loss.
+        match std::fs::metadata(&self.path).and_then(same) {
+            Ok(is_same) => is_same,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -209,7 +268,12 @@ impl Ledger {
         let cut = book.cut_at.map(|before| format!("it is cut off, and had {before} records"));
         let damaged =
             (book.damaged > 0).then(|| format!("{} of its records are not what was written", book.damaged));
-        let all: Vec<String> = cut.into_iter().chain(damaged).collect();
+        let rubbish = book.rubbish_behind.map(|last| {
+            format!(
+                "what stands behind the record of {last} is of nothing that was acknowledged, and is cut off"
+            )
+        });
+        let all: Vec<String> = cut.into_iter().chain(damaged).chain(rubbish).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
@@ -223,14 +287,14 @@ impl Ledger {
     /// A write that fails is remembered and made good from the stream later, since the messages are stored.
     ///
     /// # Errors
-    /// If one of the sequences is witnessed already with another message.
-    pub(crate) fn stored(&self, first: u64, records: &[Record]) -> Result<(), Repeated> {
+    /// If one of the sequences is witnessed already with another message, or if the records cannot be written.
+    pub(crate) fn stored(&self, first: u64, records: &[Record]) -> Result<(), Unwitnessed> {
         let mut book = self.lock();
         let known = match self.read(first, records.len()) {
             Ok(known) => known,
             Err(error) => {
                 self.failed(&mut book, &error);
-                return Ok(());
+                return Err(Unwitnessed::Unwritten(error.to_string()));
             }
         };
         let mut bytes = Vec::with_capacity(records.len() * RECORD_BYTES);
@@ -246,12 +310,14 @@ impl Ledger {
                     bytes.extend_from_slice(&known.encode(sequence));
                     continue;
                 }
-                Slot::Written(_) => return Err(Repeated(sequence)),
+                Slot::Written(_) => return Err(Unwitnessed::Repeated(sequence)),
             };
             lasting += u64::from(record.is_lasting());
             bytes.extend_from_slice(&record.encode(sequence));
         }
-        let Ok(()) = self.write(&mut book, first, &bytes) else { return Ok(()) };
+        if let Err(error) = self.write(&mut book, first, &bytes) {
+            return Err(Unwitnessed::Unwritten(error.to_string()));
+        }
         book.tally.lasting += lasting;
         book.tally.extent = book.tally.extent.max(first + records.len() as u64 - 1);
         Ok(())
@@ -386,7 +452,7 @@ impl Ledger {
         Ok((first..).zip(records).map(|(sequence, bytes)| Slot::decode(bytes, sequence)).collect())
     }
 
-    fn write(&self, book: &mut Book, first: u64, bytes: &[u8]) -> Result<(), ()> {
+    fn write(&self, book: &mut Book, first: u64, bytes: &[u8]) -> io::Result<()> {
         match self.file.write_all_at(bytes, address(first)) {
             Ok(()) => {
                 book.is_dirty = true;
@@ -397,7 +463,7 @@ impl Ledger {
                 self.failed(book, &error);
                 // How far the stream went is known all the same, so that it is filled in.
                 book.tally.extent = book.tally.extent.max(first + (bytes.len() / RECORD_BYTES) as u64 - 1);
-                Err(())
+                Err(error)
             }
         }
     }
@@ -526,7 +592,7 @@ mod tests {
         let (_folder, ledger) = ledger(false);
         ledger.stored(1, &[record(1), record(2)]).unwrap();
         ledger.stored(2, &[record(2)]).unwrap();
-        assert_eq!(ledger.stored(2, &[record(7)]), Err(Repeated(2)));
+        assert_eq!(ledger.stored(2, &[record(7)]), Err(Unwitnessed::Repeated(2)));
         assert_eq!(ledger.tally().lasting, 2);
     }
 
@@ -546,10 +612,78 @@ mod tests {
         assert_eq!((again.tally().floor, again.tally().lasting), (count - 4, 5));
         #[cfg(target_os = "linux")]
         {
-            use std::os::unix::fs::MetadataExt as _;
             let taken = std::fs::metadata(ledger.path()).unwrap().blocks() * 512;
             assert!(taken < count * RECORD / 2, "{taken} bytes are still taken");
         }
+    }
+
+    #[test]
+    fn what_is_no_record_behind_the_last_one_is_cut_off() {
+        for rubbish in [&b"\xff"[..], &[7; 47], &[7; 48], &[7; 480]] {
+            let (_folder, ledger) = ledger(false);
+            ledger.stored(1, &(1..=3).map(record).collect::<Vec<_>>()).unwrap();
+            ledger.sync().unwrap();
+            // Written and not synced.
+            ledger.stored(4, &[record(4)]).unwrap();
+            let path = ledger.path().to_owned();
+            let whole = std::fs::read(&path).unwrap();
+            std::fs::write(&path, [&whole, rubbish].concat()).unwrap();
+            let again = Ledger::open(&path, NAME, false).unwrap();
+            assert_eq!((again.tally().extent, again.tally().lasting), (4, 4));
+            assert!(again.damage().unwrap().contains("behind the record of 4"), "{:?}", again.damage());
+            assert_eq!(
+                std::fs::read(&path).unwrap().len(),
+                whole.len() + rubbish.len(),
+                "nothing is changed yet"
+            );
+            // The stream holds one more, which nobody had acknowledged.
+            again.fill(6, &record(6));
+            again.trim().unwrap();
+            let mended = Ledger::open(&path, NAME, false).unwrap();
+            assert_eq!((mended.damage(), mended.tally().extent), (None, 6));
+            assert_eq!(
+                mended.slots(4, 3).unwrap(),
+                [Slot::Written(record(4)), Slot::Blank, Slot::Written(record(6))]
+            );
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_that_was_synced_is_a_loss_of_the_witness_also_at_the_end() {
+        let (_folder, ledger) = ledger(false);
+        ledger.stored(1, &[record(1), record(2)]).unwrap();
+        ledger.sync().unwrap();
+        let path = ledger.path();
+        let mut bytes = std::fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+        let again = Ledger::open(path, NAME, false).unwrap();
+        assert_eq!((again.tally().extent, again.tally().lasting), (2, 1));
+        assert!(again.damage().unwrap().contains("1 of its records"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_witnessed_until_it_can() {
+        let (_folder, mut ledger) = ledger(false);
+        let unwritable = File::open(ledger.path()).unwrap();
+        let file = std::mem::replace(&mut ledger.file, unwritable);
+        assert!(matches!(ledger.stored(1, &[record(1)]), Err(Unwitnessed::Unwritten(_))));
+        assert!(ledger.failing().is_some());
+        assert_eq!(ledger.tally().extent, 1, "it is to be filled in");
+        ledger.file = file;
+        ledger.fill(1, &record(1));
+        assert_eq!((ledger.failing(), ledger.tally().lasting), (None, 1));
+    }
+
+    #[test]
+    fn a_ledger_that_was_removed_or_replaced_is_noticed() {
+        let (_folder, ledger) = ledger(false);
+        assert!(ledger.is_in_place());
+        std::fs::copy(ledger.path(), ledger.path().with_extension("other")).unwrap();
+        std::fs::rename(ledger.path().with_extension("other"), ledger.path()).unwrap();
+        assert!(!ledger.is_in_place());
+        std::fs::remove_file(ledger.path()).unwrap();
+        assert!(!ledger.is_in_place());
     }
 
     #[test]

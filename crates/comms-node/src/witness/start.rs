@@ -6,24 +6,24 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::Info;
+use bytes::Bytes;
 use comms_domain::{Layout, Retention};
 use comms_msg::Msg;
-use futures::TryStreamExt as _;
 use tokio::time::Instant;
 
 use super::compare::{Comparison, Findings, Stretches};
-use super::ledger::{Header, Ledger, Unusable};
+use super::ledger::{Ledger, Unusable};
 use super::loss::{How, Loss, Names, StreamLoss};
-use super::record::{Record, Slot, State};
-use super::register::{Listed, Register};
-use super::{Manner, Shared, Watched, Witness, incarnation};
+use super::record::{Record, Slot};
+use super::register::Register;
+use super::settle::{Action, Compared, Plan, marked};
+use super::{Manner, incarnation};
 use crate::Error;
 use crate::clock::now_ms;
 use crate::folder::{Folder, file_error, make_private};
@@ -34,7 +34,7 @@ const START_COMPARES_FOR: Duration = Duration::from_secs(5);
 /// Messages that are read before the time is looked at.
 const WINDOW: u64 = 10_000;
 /// Records read at a time where there is no stream to read.
-const CHUNK: usize = 4_096;
+pub(super) const CHUNK: usize = 4_096;
 
 /// What a start compares.
 #[derive(Debug)]
@@ -43,38 +43,10 @@ pub(crate) struct Comparing<'a> {
     pub(crate) client: &'a async_nats::Client,
     pub(crate) layout: &'a Layout,
     pub(crate) names: Names,
+    /// Whether a definition has been in force here: then there have been streams.
+    pub(crate) is_applied: bool,
     /// Whether the operator goes on without what is lost.
     pub(crate) accept_loss: bool,
-}
-
-/// What a comparison came to: how to go on with each stream once all exist.
-#[derive(Debug)]
-pub(crate) struct Compared {
-    client: async_nats::Client,
-    register: Register,
-    names: Names,
-    listed: Listed,
-    plans: Vec<Plan>,
-    told: Vec<String>,
-    /// Streams that exist and are known.
-    known: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Plan {
-    stream: String,
-    manner: Manner,
-    action: Action,
-}
-
-#[derive(Debug)]
-enum Action {
-    /// The ledger goes on; from there on it was compared.
-    Keep(Ledger, u64),
-    /// A ledger is written from what the stream holds.
-    Adopt { generation: u64 },
-    /// The ledger is written anew without what is lost.
-    Rebase { ledger: Ledger, missing: Stretches, different: Stretches },
 }
 
 impl Comparing<'_> {
@@ -101,20 +73,23 @@ impl Comparing<'_> {
             let (name, manner) = (&stream.name, manner(stream));
             let info = info(&context, name).await?;
             let opened = Ledger::open(&register.ledger(name), name, manner == Manner::Queue);
-            let generation = listed.generations.get(name).copied();
+            let generation = listed.generations.get(name).copied().max(info.as_ref().and_then(marked));
+            // What other nodes logged is kept only where there are other nodes: that stream may be new.
+            let has_been =
+                generation.is_some() || self.is_applied && info.is_none() && stream.transform.is_none();
             let (action, found) = match (opened, info) {
                 (Err(Unusable::Io(source)), _) => {
                     return Err(file_error("read", &register.ledger(name), source));
                 }
-                (Err(Unusable::Absent), info) if generation.is_none() => {
+                (Err(Unusable::Absent), info) if !has_been => {
                     if info.is_some_and(|info| info.state.last_sequence > 0) {
                         compared.told.push(format!("{name} had no ledger; it is written from what is there"));
                     }
                     (Action::Adopt { generation: 0 }, None)
                 }
                 (Err(unusable), info) => (
-                    Action::Adopt { generation: generation.unwrap_or(0) + 1 },
-                    Some(self.unwitnessed(name, unusable, info)),
+                    Action::Adopt { generation: generation.map_or(1, |before| before + 1) },
+                    Some(unwitnessed(name, unusable, info)),
                 ),
                 (Ok(ledger), None) => {
                     let why = "the stream is not there".to_owned();
@@ -155,31 +130,13 @@ impl Comparing<'_> {
                     put_aside(self.folder, &plan.stream)?;
                 }
             }
-            (false, false) => return Err(Error::Lost { loss: Box::new(loss) }),
+            (false, false) => return Err(Error::Lost { loss: Box::new(loss), is_untouched: false }),
         }
         Ok(compared)
     }
 
     async fn layout_has(&self, context: &jetstream::Context, name: &str) -> Result<bool, Error> {
         Ok(info(context, name).await?.is_some())
-    }
-
-    /// The ledger of a known stream is of no use.
-    fn unwitnessed(&self, name: &str, unusable: Unusable, info: Option<Info>) -> StreamLoss {
-        let mut loss = StreamLoss::new(name, "unknown");
-        let ledger = match unusable {
-            Unusable::Damaged(why) => format!("its ledger is damaged: {why}"),
-            Unusable::Absent | Unusable::Io(_) => "its ledger is gone".to_owned(),
-        };
-        let holds = match info {
-            Some(info) => format!(
-                "the stream holds {} messages up to {}",
-                info.state.messages, info.state.last_sequence
-            ),
-            None => "the stream is not there either".to_owned(),
-        };
-        loss.why = Some(format!("{ledger}, so that nobody can tell what it should hold; {holds}"));
-        loss
     }
 
     /// All that a ledger names is lost.
@@ -302,13 +259,7 @@ impl Comparing<'_> {
         let wanted: HashSet<[u8; 16]> = commands.iter().map(|(_, record)| record.id).collect();
         let mut ended = HashSet::new();
         direct_read::read(self.client, log, ">", 0, |found| {
-            let command = if found.subject.split('.').nth(1) == Some("outcome") {
-                Some(Record::of(found.subject, b"", None, 0).id)
-            } else {
-                let msg = Msg::from_cbor(found.payload).ok().filter(|msg| msg.hop.commit.is_some());
-                msg.and_then(|msg| msg.metadata.causation).map(|id| *id.as_bytes())
-            };
-            ended.extend(command.filter(|command| wanted.contains(command)));
+            ended.extend(self::ended(found.subject, found.payload).filter(|id| wanted.contains(id)));
             ControlFlow::Continue(())
         })
         .await
@@ -323,119 +274,36 @@ impl Findings {
     }
 }
 
-impl Compared {
-    /// The streams that exist and are known: none of them may be made anew.
-    pub(crate) fn known(&self) -> &[String] {
-        &self.known
+/// The command that ended with this message of the log.
+pub(super) fn ended(subject: &str, payload: &Bytes) -> Option<[u8; 16]> {
+    if subject.split('.').nth(1) == Some("outcome") {
+        return Some(Record::of(subject, b"", None, 0).id);
     }
-
-    /// Goes on with streams that exist now, all of them: ledgers that are missing are made, those with an accepted loss
-    /// are made anew, and the list of them is written.
-    pub(crate) async fn settle(self) -> Result<Witness, Error> {
-        let context = jetstream::new(self.client.clone());
-        let mut listed = Listed { generations: self.listed.generations.clone() };
-        let mut streams = Vec::new();
-        for Plan { stream: name, manner, action } in self.plans {
-            let handle = context
-                .get_stream(&name)
-                .await
-                .map_err(|e| Error::Stream { name: name.clone(), source: Box::new(e) })?;
-            let info = handle.cached_info();
-            let last = info.state.last_sequence;
-            let path = self.register.ledger(&name);
-            let header = |generation, adopted| Header { generation, created_ns: created_ns(info), adopted };
-            let made = |header, slots: Vec<Slot>| {
-                Ledger::create(&path, &name, header, slots.into_iter())
-                    .map_err(|e| file_error("write", &path, e))
-            };
-            let (ledger, compared_from) = match action {
-                Action::Keep(ledger, from) => (ledger, from),
-                Action::Adopt { generation } => {
-                    made(header(generation, last), Vec::new())?;
-                    pass_the_end(&handle, last).await?;
-                    (reopened(&path, &name, manner)?, last + 1)
-                }
-                Action::Rebase { ledger, missing, different } => {
-                    let former = ledger.header();
-                    let slots = without(&ledger, last, &missing, &different)?;
-                    made(header(former.generation + 1, former.adopted.min(last)), slots)?;
-                    pass_the_end(&handle, last).await?;
-                    (reopened(&path, &name, manner)?, last + 1)
-                }
-            };
-            ledger.reach(last);
-            listed.generations.insert(name.clone(), ledger.header().generation);
-            let incarnation = incarnation(&name, &ledger.header());
-            streams.push(Watched { ledger, incarnation, manner, compared_from });
-        }
-        self.register.list_all(&listed)?;
-        let shared = Shared {
-            register: self.register,
-            streams,
-            names: self.names,
-            told: self.told,
-            trouble: Mutex::new(None),
-        };
-        Ok(Witness { shared: Arc::new(shared) })
-    }
+    let msg = Msg::from_cbor(payload).ok().filter(|msg| msg.hop.commit.is_some());
+    msg.and_then(|msg| msg.metadata.causation).map(|id| *id.as_bytes())
 }
 
-pub(super) fn reopened(path: &std::path::Path, name: &str, manner: Manner) -> Result<Ledger, Error> {
-    Ledger::open(path, name, manner == Manner::Queue).map_err(|unusable| {
-        let why = match unusable {
-            Unusable::Absent => "it is gone".to_owned(),
-            Unusable::Damaged(why) => why,
-            Unusable::Io(error) => error.to_string(),
-        };
-        Error::Malformed { path: path.to_owned(), expected: "the ledger that was just written", why }
-    })
-}
-
-/// The slots of a ledger up to `last`, with the missing marked and the different left to be read from the stream.
-fn without(
-    ledger: &Ledger,
-    last: u64,
-    missing: &Stretches,
-    different: &Stretches,
-) -> Result<Vec<Slot>, Error> {
-    let now = now_ms();
-    let mut slots = Vec::new();
-    let mut at = 1;
-    while at <= last {
-        let read = ledger.slots(at, CHUNK).map_err(|e| file_error("read", ledger.path(), e))?;
-        for (sequence, slot) in (at..=last).zip(read) {
-            slots.push(match slot {
-                Slot::Written(record) if missing.contains(sequence) => {
-                    Slot::Written(Record { state: State::Lost, ..record })
-                }
-                _ if missing.contains(sequence) => Slot::Written(Record::bare(State::Lost, now)),
-                _ if different.contains(sequence) => Slot::Blank,
-                slot => slot,
-            });
-        }
-        at += CHUNK as u64;
-    }
-    Ok(slots)
-}
-
-/// Consumers that stood behind the end of a stream that became shorter go on with what comes next. Left alone they
-/// would pass over it.
-async fn pass_the_end(stream: &jetstream::stream::Stream, last: u64) -> Result<(), Error> {
-    let failed = |e: Box<dyn std::error::Error + Send + Sync>| Error::Request {
-        doing: format!("set the consumers of {} back", stream.cached_info().config.name),
-        source: e,
+/// The ledger of a known stream is of no use.
+fn unwitnessed(name: &str, unusable: Unusable, info: Option<Info>) -> StreamLoss {
+    let mut loss = StreamLoss::new(name, "unknown");
+    let ledger = match unusable {
+        Unusable::Damaged(why) => format!("its ledger is damaged: {why}"),
+        Unusable::Absent | Unusable::Io(_) => "its ledger is gone".to_owned(),
     };
-    let consumers: Vec<_> = stream.consumers().try_collect().await.map_err(|e| failed(Box::new(e)))?;
-    for consumer in consumers.into_iter().filter(|consumer| consumer.delivered.stream_sequence > last) {
-        stream.reset_consumer(&consumer.name, Some(last + 1)).await.map_err(|e| failed(Box::new(e)))?;
-    }
-    Ok(())
+    let holds = match info {
+        Some(info) => {
+            format!("the stream holds {} messages up to {}", info.state.messages, info.state.last_sequence)
+        }
+        None => "the stream is not there either".to_owned(),
+    };
+    loss.why = Some(format!("{ledger}, so that nobody can tell what it should hold; {holds}"));
+    loss
 }
 
 /// What is left of the folder of a stream that the server does not know any more is put aside, where somebody may want to look
 /// into it. Left in its place it would damage the stream that is made anew there.
 fn put_aside(folder: &Folder, stream: &str) -> Result<(), Error> {
-    let left = folder.nats().join("store/jetstream/DOMAIN/streams").join(stream);
+    let left = folder.streams().join(stream);
     // One that is not there: the store is somebody else's, or nothing is left.
     if !left.exists() {
         return Ok(());
@@ -452,7 +320,7 @@ fn next_life(ledger: &Ledger) -> Action {
     Action::Adopt { generation: ledger.header().generation + 1 }
 }
 
-fn manner(stream: &comms_domain::Stream) -> Manner {
+pub(super) fn manner(stream: &comms_domain::Stream) -> Manner {
     match stream.retention {
         Retention::WorkQueue => Manner::Queue,
         Retention::Limits if stream.subjects.is_empty() => Manner::Followed,

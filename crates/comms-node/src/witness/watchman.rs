@@ -72,11 +72,29 @@ impl Witness {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
+            self.look_at_files().await;
             for watched in &self.shared.streams {
                 if let Err(reason) = self.look(&context, watched).await {
                     self.lost(reason);
                 }
             }
+        }
+    }
+
+    /// Files that were removed under the node are missed by nobody before the next start.
+    async fn look_at_files(&self) {
+        let shared = Arc::clone(&self.shared);
+        let looked = tokio::task::spawn_blocking(move || {
+            shared.streams.iter().try_for_each(|Watched { ledger, blocks, .. }| {
+                if !ledger.is_in_place() {
+                    return Err(format!("the ledger {} was removed or replaced", ledger.path().display()));
+                }
+                blocks.as_ref().map_or(Ok(()), |blocks| blocks.look(ledger))
+            })
+        });
+        match looked.await {
+            Ok(looked) => looked.unwrap_or_else(|reason| self.lost(reason)),
+            Err(error) => tracing::error!(%error, "the files of the streams cannot be looked at"),
         }
     }
 
