@@ -18,7 +18,7 @@ use comms::{Comms, Position, WatchFrom};
 use super::contest::Contest;
 use super::grounds::Grounds;
 use super::load::{closed_loop, rate};
-use super::message::{ENTITIES, Noted, READER, SENDER, as_large, entity, labelled};
+use super::message::{ENTITIES, Noted, READER, SENDER, as_large_when_stored, entity, labelled};
 use super::peers::raw;
 use super::tally::Tally;
 use crate::failure::Failure;
@@ -134,7 +134,7 @@ impl Contest for Append {
             let (comms, sent) = (comms.clone(), Arc::clone(&counting));
             async move {
                 let published = labelled!(comms.publish(Noted::new(number))).entity(entity(number)).await?;
-                as_large(published.bytes, bytes)?;
+                as_large_when_stored(published.bytes, bytes)?;
                 sent.take(published.id);
                 Ok(())
             }

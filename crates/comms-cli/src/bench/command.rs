@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use super::contest::Contest;
 use super::grounds::Grounds;
 use super::load::closed_loop;
-use super::message::{KEEPER, Keep, SENDER, as_large, fresh_id, labelled};
+use super::message::{KEEPER, Keep, SENDER, as_large_when_stored, fresh_id, labelled};
 use super::peers::{Peers, raw};
 use super::tally::{Sum, Tally};
 use crate::failure::Failure;
@@ -99,7 +99,7 @@ impl Contest for Commands {
                     sent.count
                 };
                 let command = labelled!(comms.send(Keep::new(number)).id(id)).await?;
-                as_large(command.bytes, bytes)?;
+                as_large_when_stored(command.bytes, bytes)?;
                 command.outcome().await?.done()?;
                 Ok(())
             }

@@ -150,6 +150,14 @@ pub(super) fn entity(number: u64) -> String {
 /// Entities that events happen to.
 pub(super) const ENTITIES: u64 = 1000;
 
+/// What of a message its door fills in, and its peers store: the key `time`, and the time as text, in DAG-CBOR.
+const TIME_BYTES: usize = 5 + 2 + 24;
+
+/// Fails where a message that is handed to a door is not as large as what its peers store, but for its time.
+pub(super) fn as_large_when_stored(bytes: usize, peers: usize) -> Result<(), Failure> {
+    as_large(bytes + TIME_BYTES, peers)
+}
+
 /// Fails where a message has other bytes on the wire than its peers have.
 pub(super) fn as_large(bytes: usize, peers: usize) -> Result<(), Failure> {
     if bytes == peers {
