@@ -5,24 +5,26 @@
 //! find it; doors and gateway take nothing new and end what they have; the log writes what it took; connections close;
 //! nats-server ends.
 
+mod managed;
+mod told;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_nats::jetstream;
 use comms_domain::{Bound, Change, Changes, Domain, Layout, NodeId, Role, nats_conf};
-use comms_msg::door::{Refusal, RefusalKind};
 use comms_store::{Blocks, Grants};
 use futures::FutureExt;
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::managed::manage;
+use self::told::{admin, who};
 use crate::access::Access;
 use crate::administration::{Administration, ServerConfiguration};
 use crate::bearers::Bearers;
@@ -31,18 +33,18 @@ use crate::condition::Condition;
 use crate::connections::Connections;
 use crate::current::{Current, InForce};
 use crate::definition::{DOMAIN_TOML, Sources};
-use crate::door::{self, Counts, Doors, Tallies, Transport, Watches};
+use crate::door::{Counts, Doors, Tallies, Transport, Watches};
 use crate::facts::Facts;
 use crate::files::Files;
-use crate::folder::{Durability, Folder, Held, NodeFile, file_error, make_private, replace};
-use crate::gateway::{self, Admin, Gateway, Task};
+use crate::folder::{Folder, Held, NodeFile};
+use crate::gateway::{self, Gateway};
 use crate::health::Health;
 use crate::identity::Named;
 use crate::keys::Keys;
 use crate::log::{EventLog, LogNames};
 use crate::options::{Bridge, Nats, Options};
 use crate::room::Room;
-use crate::server::{Binary, Ending, Managed, Place, READY_WITHIN, ServerSpec, end_leftover};
+use crate::server::{Ending, Managed, Place, end_leftover};
 use crate::tasks::{TaskFailure, Tasks};
 use crate::witness::{Comparing, Names, Witness, look_before, record_loss};
 use crate::{Error, Socket, address, bridge, external, identity, notice, provision, stored};
@@ -439,58 +441,6 @@ fn role(bridge: &Bridge) -> Role {
     }
 }
 
-async fn manage(
-    folder: &Folder,
-    id: &NodeId,
-    layout: &Layout,
-    keys: &Keys,
-    listen: SocketAddr,
-    options: &Options,
-) -> Result<(Managed, ServerConfiguration), Error> {
-    let binary = Binary::find(folder.home())?;
-    let place = Place::new(folder.nats());
-    let mut server_options = place.options(id.name.as_str(), listen);
-    if let Some(bytes_max) = options.room.server_bytes_max() {
-        server_options.limits.file_bytes_max = bytes_max;
-    }
-    match &options.bridge {
-        Bridge::None => {}
-        Bridge::Hub { listen, .. } => {
-            server_options.leaf_listen = Some(address::chosen(Socket::Leafs, *listen)?)
-        }
-        Bridge::Leaf { url, seed_file, .. } => {
-            leaf_seed(&place, seed_file)?;
-            server_options.remote = Some(nats_conf::Remote { url: url.clone() });
-        }
-    }
-    let mut configure = ServerConfiguration(server_options);
-    let spec = ServerSpec {
-        binary,
-        guard: options.guard.clone(),
-        place,
-        configuration: configure.text(layout, keys)?,
-        listen,
-        leaf_listen: configure.0.leaf_listen,
-        ready_within: READY_WITHIN,
-    };
-    let server = Managed::start(spec, keys).await?;
-    // A reload must name the port that the server has, whatever was asked for.
-    configure.0.listen.set_port(server.port());
-    Ok((server, configure))
-}
-
-/// Puts the seed that the hub gave where nats-server reads it.
-fn leaf_seed(place: &Place, seed_file: &Path) -> Result<(), Error> {
-    let seed = std::fs::read_to_string(seed_file).map_err(|source| file_error("read", seed_file, source))?;
-    let text = nats_conf::leaf_seed(seed.trim()).map_err(|error| Error::Malformed {
-        path: seed_file.to_owned(),
-        expected: "the seed that the hub made for this leaf",
-        why: error.to_string(),
-    })?;
-    make_private(place.folder())?;
-    replace(&place.folder().join(nats_conf::LEAF_SEED_FILE), text.as_bytes(), Durability::Synced)
-}
-
 fn content(folder: &Path) -> Result<(Blocks, Arc<Access>), Error> {
     let opened = |e: comms_store::Error| Error::Request {
         doing: format!("open the content in {}", folder.display()),
@@ -511,71 +461,6 @@ fn disks(folder: &Folder, is_managed: bool) -> Vec<(PathBuf, &'static str)> {
         disks.push((folder.log(), "the ledgers"));
     }
     disks
-}
-
-/// Who the node is, and whether its nats-server holds its port at the moment of the question.
-fn who(domain: &Domain, id: &NodeId, nats: &str, server: Option<Arc<Managed>>) -> Task<()> {
-    let run = format!("{:032x}", rand::random::<u128>());
-    let said = json!({
-        "domain": domain.name, "node": id.name, "pid": std::process::id(), "nats": nats, "is_managed": server.is_some(),
-    });
-    Box::new(move |()| {
-        let (server, run, mut said) = (server.clone(), run.clone(), said.clone());
-        async move {
-            let start = match &server {
-                Some(server) => server.holds_port().await,
-                // Whose server it is answers for it.
-                None => Some(0),
-            };
-            let Some(start) = start else {
-                return Err(Refusal::new(RefusalKind::Unavailable, "nats-server is being started"));
-            };
-            said["incarnation"] = json!(format!("{run}-{start}"));
-            Ok(said)
-        }
-        .boxed()
-    })
-}
-
-fn admin(
-    administration: &Arc<Administration>,
-    connections: &Connections,
-    condition: Condition,
-    who: Task<()>,
-    witness: Witness,
-) -> Admin {
-    let (planning, applying, counting) =
-        (administration.clone(), administration.clone(), administration.clone());
-    let connections = connections.clone();
-    let room = condition.room().clone();
-    Admin {
-        who,
-        plan: Box::new(move |definition| {
-            let administration = planning.clone();
-            async move { administration.plan(definition).await }.boxed()
-        }),
-        apply: Box::new(move |(by, definition)| {
-            let administration = applying.clone();
-            async move { administration.apply(by, definition).await }.boxed()
-        }),
-        health: Box::new(move |()| {
-            let down = || (!connections.are_up()).then(|| "the connection to nats-server is down".to_owned());
-            let ill = || witness.hindrance().or_else(|| condition.ill()).or_else(down);
-            let ill = || ill().map(|why| Refusal::new(RefusalKind::Unavailable, why));
-            let health = match witness.trouble().map(|reason| door::lost(&reason)).or_else(ill) {
-                Some(refusal) => Err(refusal),
-                None => {
-                    let counts = counting.doors.get().map(|(doors, _)| &doors.counts);
-                    let count =
-                        |of: fn(&Counts) -> &AtomicU64| counts.map_or(0, |c| of(c).load(Ordering::Relaxed));
-                    let commands = json!({ "failed": count(|c| &c.failed), "dead": count(|c| &c.dead) });
-                    Ok(json!({ "ok": true, "commands": commands }))
-                }
-            };
-            async move { health }.boxed()
-        }),
-        room,
-    }
 }
 
 /// What this setup cannot promise. Of a server that exists the probe says more.

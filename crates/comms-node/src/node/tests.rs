@@ -10,6 +10,7 @@ use super::*;
 use crate::connections;
 use crate::fixture::{self, LIBRARY, any_port, wait_until};
 use crate::secret::SecretText;
+use crate::server::READY_WITHIN;
 
 /// What nats-server logs last when it ends in order.
 const ENDED_IN_ORDER: &str = "Server Exiting..";
@@ -49,12 +50,17 @@ async fn health(node: &Node) -> String {
     answer
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_cannot_be_announced_leaves_nothing_running() {
     let home = home();
     let in_the_way = home.path().join(".comms/node.json");
-    fs::create_dir_all(in_the_way.join("not-empty")).unwrap();
-    match Node::start(options(&home)).await {
+    // Not before: a folder that is there at the start is refused.
+    let started = home.path().join(".comms/nats/nats-server.log");
+    let obstruct = async {
+        wait_until("nats-server runs", || started.exists()).await;
+        fs::create_dir_all(in_the_way.join("not-empty")).unwrap();
+    };
+    match tokio::join!(Node::start(options(&home)), obstruct).0 {
         Err(Error::File { path, .. }) => assert!(path.ends_with("node.json"), "{}", path.display()),
         other => panic!("{other:?}"),
     }
