@@ -28,7 +28,7 @@ const INBOX_RANDOM: usize = 22;
 const RECONNECT_PAUSE_LONGEST: Duration = Duration::from_millis(500);
 /// Bytes read at once from a connection by which requests come. A task that reads gives its thread to others after 128
 /// reads: so little of one service's is taken at a time that another's next request waits for milliseconds.
-const ENTERING_BYTES: u16 = 2 << 10;
+const ENTERING_BYTES: u16 = 16 << 10;
 /// Threads that read them: one more than a service that floods keeps busy, with its connection and with what came by it.
 const READERS: usize = 3;
 /// How long a request of the node to nats-server may take. A slow disk takes seconds to create a stream.
