@@ -47,30 +47,15 @@ impl TestNode {
     pub async fn start_with(definition: &str, arguments: &[&str]) -> TestNode {
         let folder = TempDir::with_prefix("comms-test-").expect("a temporary folder can be made");
         fixture::write_definition(folder.path(), definition);
-        let mut node = TestNode {
-            path: folder.path().to_owned(),
-            folder: Some(folder),
-            listen: listen(),
-            arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
-            files: None,
-            child: None,
-            output: Arc::default(),
-        };
+        let mut node = TestNode::at(folder.path(), arguments);
+        node.folder = Some(folder);
         node.up().await;
         node
     }
 
     /// Starts a node in a folder that somebody else made and removes.
     pub async fn start_in(folder: &Path) -> TestNode {
-        let mut node = TestNode {
-            path: folder.to_owned(),
-            folder: None,
-            listen: listen(),
-            arguments: Vec::new(),
-            files: None,
-            child: None,
-            output: Arc::default(),
-        };
+        let mut node = TestNode::at(folder, &[]);
         node.up().await;
         node
     }
@@ -365,14 +350,6 @@ impl Drop for TestNode {
             }
         }
     }
-}
-
-/// The most memory that a process has held so far, in MiB.
-pub fn highest_mib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let highest = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = highest.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.expect("the system tells it in kB") / 1024
 }
 
 /// Whether a process of that id runs (and is no zombie).

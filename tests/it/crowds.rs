@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use comms::Content;
-use comms_tests::node::{alive, highest_mib};
+use comms_tests::node::alive;
 use comms_tests::wait::SOON;
 use comms_tests::{TestNode, fixture, wait_until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::memory::highest;
 use crate::vocabulary::AddDocument;
 
 /// A connection of a service with nothing but its key, which never reads again.
@@ -94,7 +95,7 @@ async fn who_subscribes_without_end_takes_a_bounded_part_of_the_memory() {
     names(&node, "archive", "limits.subscriptions").await;
     add_document(&node).await;
     assert!(alive(server) && node.nats_pid() == server, "{}", node.logs());
-    let held = highest_mib(server);
+    let held = highest(server).expect("the process lives");
     eprintln!("nats-server held at most {held} MiB");
     assert!(held <= HELD_MIB_MAX, "nats-server held {held} MiB for subscriptions of one service");
 }
@@ -184,7 +185,7 @@ async fn connections_that_do_not_read_take_a_bounded_part_of_the_memory() {
     }
     flood.flush().await.unwrap();
     assert!(alive(server) && node.nats_pid() == server, "{}", node.logs());
-    let held = highest_mib(server);
+    let held = highest(server).expect("the process lives");
     eprintln!("nats-server held at most {held} MiB");
     assert!(
         held <= HELD_MIB_MAX,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use comms::{CommandContext, Comms, ErrorKind, Failure};
+use comms::{CommandContext, Comms, ErrorKind, Failure, Sent};
 use comms_tests::wait::SOON;
 use comms_tests::{SmallDisk, TestNode, fixture, wait_until};
 use futures::future::join_all;
@@ -25,6 +25,19 @@ async fn on(disk: &SmallDisk) -> TestNode {
 
 fn retitled(bytes: usize) -> DocumentRetitled {
     DocumentRetitled { title: "x".repeat(bytes) }
+}
+
+/// What ends a command is stored.
+async fn ends(archive: &Comms, waiting: &Sent) {
+    let serving = archive
+        .handle(|retitle: RetitleDocument, cx: CommandContext| async move {
+            Ok::<_, Failure>(cx.entity("d").emit(DocumentRetitled { title: retitle.title }))
+        })
+        .start()
+        .await
+        .unwrap();
+    waiting.outcome().await.unwrap().done().unwrap();
+    serving.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,15 +104,7 @@ async fn near_a_full_disk_commands_end_while_nothing_new_is_taken() {
         "{said}"
     );
 
-    let serving = archive
-        .handle(|retitle: RetitleDocument, cx: CommandContext| async move {
-            Ok::<_, Failure>(cx.entity("d").emit(DocumentRetitled { title: retitle.title }))
-        })
-        .start()
-        .await
-        .unwrap();
-    waiting.outcome().await.unwrap().done().unwrap();
-    serving.stop().await.unwrap();
+    ends(&archive, &waiting).await;
 
     disk.empty();
     node.wait_health(200, "true", RECOVERED_WITHIN).await;
@@ -191,16 +196,7 @@ async fn a_bound_of_the_log_refuses_by_name_and_counts_until_it_is_raised() {
         reqwest::Client::builder().no_proxy().build().unwrap().post(format!("{}/content", node.http_url()));
     let put = put.bearer_auth(node.token("desk")).body("x").send().await.unwrap();
     assert_eq!(put.status(), 507);
-    // What ends a command is stored.
-    let serving = archive
-        .handle(|retitle: RetitleDocument, cx: CommandContext| async move {
-            Ok::<_, Failure>(cx.entity("d").emit(DocumentRetitled { title: retitle.title }))
-        })
-        .start()
-        .await
-        .unwrap();
-    waiting.outcome().await.unwrap().done().unwrap();
-    serving.stop().await.unwrap();
+    ends(&archive, &waiting).await;
 
     node.stop().await;
     node.set_arguments(&["--log-max", "64MiB"]);

@@ -88,7 +88,7 @@ fn empty(path: &Path) {
     fs::write(path, b"").unwrap();
 }
 
-/// Cuts a part off the end: a numerator of three, or a number of bytes.
+/// Cuts off the end as many bytes as `bytes` says of the length.
 fn cut(path: &Path, bytes: impl Fn(u64) -> u64) {
     let length = fs::metadata(path).unwrap().len();
     fs::File::options().write(true).open(path).unwrap().set_len(length - bytes(length)).unwrap();

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use comms_tests::node::highest_mib;
 use comms_tests::wait::SOON;
 use comms_tests::{TestNode, wait_until};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::Siege;
+use crate::memory::highest;
 
 /// How long a flood of large requests lasts: by one connection for all, the node's was cut in less than a second of it.
 const LARGE: Duration = Duration::from_secs(6);
@@ -74,7 +74,7 @@ async fn a_flood_at_the_doors_stops_nobody_else() {
         // What was sent is not all read yet.
         ask().await;
         eprintln!("{bytes} bytes at {door}: desk was answered {answered} times while it lasted");
-        let (held, server) = (highest_mib(node.pid()), highest_mib(node.nats_pid()));
+        let (held, server) = (highest(node.pid()).unwrap(), highest(node.nats_pid()).unwrap());
         eprintln!("the node held at most {held} MiB, nats-server {server} MiB");
         assert!(held <= NODE_MIB_MAX, "{bytes} bytes at {door}: the node held {held} MiB");
         assert!(server <= SERVER_MIB_MAX, "{bytes} bytes at {door}: nats-server held {server} MiB");
