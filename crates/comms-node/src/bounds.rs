@@ -11,8 +11,10 @@ pub struct Bounds([Shares; Bound::ALL.len()]);
 impl Bounds {
     /// As `domain` says, among its services.
     pub fn of(domain: &Domain) -> Bounds {
-        let of = |bound| (domain.limits.of(bound), domain.sharers(bound));
-        Bounds(Bound::ALL.map(|bound| Shares::new(Limit::of(bound), of(bound).0, of(bound).1)))
+        Bounds(
+            Bound::ALL
+                .map(|bound| Shares::new(Limit::of(bound), domain.limits.of(bound), domain.sharers(bound))),
+        )
     }
 
     /// Goes on with another definition. Nothing that is held is taken away.

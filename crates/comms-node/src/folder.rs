@@ -166,8 +166,7 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = read_bounded(&mut lock).ok().and_then(|text| text.trim().parse().ok());
-                return Err(Error::Held { folder: self.root.clone(), holder });
+                return Err(Error::Held { folder: self.root.clone(), holder: self.holder() });
             }
             Err(TryLockError::Error(source)) => return Err(file_error("lock", &path, source)),
         }
@@ -381,12 +380,6 @@ fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 fn is_blank(text: &str) -> bool {
     text.trim_matches(['\0', '\n', ' ']).is_empty()
-}
-
-fn read_bounded(file: &mut File) -> io::Result<String> {
-    let mut text = String::new();
-    file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Makes a folder for the owner alone, with those above it; an existing one is closed to others.

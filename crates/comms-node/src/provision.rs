@@ -11,6 +11,8 @@ mod consumers;
 mod streams;
 mod watches;
 
+pub(crate) use self::streams::is_missing;
+
 pub(crate) use self::watches::{revoke, watch_mark};
 
 use std::fmt;

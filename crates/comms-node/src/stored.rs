@@ -21,7 +21,7 @@ pub(crate) async fn against(
     layout: &Layout,
     compared: &Compared,
 ) -> Result<Vec<String>, Error> {
-    let mut why = Vec::new();
+    let (mut why, known) = (Vec::new(), known(domain));
     for stream in layout.streams.iter().filter(|stream| compared.known().contains(&stream.name)) {
         let unread = |source: Box<dyn std::error::Error + Send + Sync>| Error::Request {
             doing: format!("look what {} holds", stream.name),
@@ -39,7 +39,6 @@ pub(crate) async fn against(
             ));
             continue;
         }
-        let known = known(domain);
         let types = compared.types(&stream.name).map_err(|e| unread(Box::new(e)))?;
         for ((kind, hash), sequence) in
             types.into_iter().filter(|(of, _)| !known.contains(of)).take(NAMED_MAX)

@@ -118,8 +118,7 @@ impl Witness {
 
     /// The pen of `stream`; none where there is no such stream here.
     pub(crate) fn pen(&self, stream: &str) -> Option<Pen> {
-        let at = self.shared.streams.iter().position(|watched| watched.ledger.name() == stream)?;
-        Some(Pen { witness: self.clone(), stream: at })
+        Some(Pen { witness: self.clone(), stream: self.shared.at(stream)? })
     }
 
     /// What the start had to say about ledgers, in words.
@@ -160,7 +159,7 @@ impl Witness {
     }
 
     fn watched(&self, stream: &str) -> Option<&Watched> {
-        self.shared.streams.iter().find(|watched| watched.ledger.name() == stream)
+        self.shared.at(stream).map(|at| &self.shared.streams[at])
     }
 
     /// Something is lost: from now on the doors refuse.
@@ -170,6 +169,13 @@ impl Witness {
             tracing::error!(reason, "acknowledged messages are lost; the doors refuse from now on");
             *trouble = Some(reason.into());
         }
+    }
+}
+
+impl Shared {
+    /// The place of `stream` among those that are watched.
+    fn at(&self, stream: &str) -> Option<usize> {
+        self.streams.iter().position(|watched| watched.ledger.name() == stream)
     }
 }
 

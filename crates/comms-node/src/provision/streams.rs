@@ -46,7 +46,8 @@ pub(super) async fn apply(
     Ok((name.clone(), Done::Updated))
 }
 
-fn is_missing(kind: &GetStreamErrorKind) -> bool {
+/// Whether the server says that there is no such stream.
+pub(crate) fn is_missing(kind: &GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 

@@ -14,9 +14,9 @@ use comms_domain::Layout;
 use super::blocks::Blocks;
 use super::ledger::Ledger;
 use super::loss::{How, Loss, Names, StreamLoss};
-use super::record::{Record, Slot};
+use super::record::Record;
 use super::register::Register;
-use super::start::{CHUNK, ended, manner};
+use super::start::{ended, manner};
 use super::{Manner, incarnation};
 use crate::Error;
 use crate::clock::now_ms;
@@ -88,17 +88,12 @@ fn missing(blocks: &Blocks, ledger: &Ledger) -> io::Result<BTreeMap<u64, Record>
         }
     }
     let (mut missing, now) = (BTreeMap::new(), now_ms());
-    let mut at = from;
-    while at <= tally.extent {
-        for (sequence, slot) in (at..=tally.extent).zip(ledger.slots(at, CHUNK)?) {
-            match slot {
-                Slot::Written(record) if record.must_be_there(now) && !held.has(sequence) => {
-                    missing.insert(sequence, record);
-                }
-                Slot::Blank | Slot::Damaged | Slot::Written(_) => {}
-            }
+    for at in ledger.walk(from, tally.extent) {
+        let (sequence, slot) = at?;
+        if let Some(record) = slot.record().filter(|record| record.must_be_there(now) && !held.has(sequence))
+        {
+            missing.insert(sequence, record);
         }
-        at += CHUNK as u64;
     }
     Ok(missing)
 }

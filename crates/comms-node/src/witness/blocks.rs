@@ -19,8 +19,6 @@ use super::block::{self, Stored};
 use super::ledger::Ledger;
 use super::record::Slot;
 
-/// Records of a ledger looked at together.
-const CHUNK: usize = 4_096;
 /// What is read of a block to know where it begins.
 const HEAD_BYTES: usize = 22;
 
@@ -154,18 +152,11 @@ impl Blocks {
                 Ok(None) | Err(_) => return None,
             }
         }
-        let mut at = first;
-        while at < next {
-            let slots = ledger.slots(at, CHUNK).ok()?;
-            let lasting = |slot: &Slot| matches!(slot, Slot::Written(record) if record.is_lasting());
-            let lost = (at..next)
-                .zip(&slots)
-                .find(|(sequence, slot)| lasting(slot) && held.binary_search(sequence).is_err());
-            if let Some((sequence, _)) = lost {
-                return Some(sequence);
-            }
-            at += CHUNK as u64;
-        }
-        None
+        // Where the ledger cannot be read nothing is told.
+        let mut walk = ledger.walk(first, next.checked_sub(1)?).map_while(Result::ok);
+        let is_lost = |(sequence, slot): &(u64, Slot)| {
+            slot.record().is_some_and(|record| record.is_lasting()) && held.binary_search(sequence).is_err()
+        };
+        walk.find(is_lost).map(|(sequence, _)| sequence)
     }
 }

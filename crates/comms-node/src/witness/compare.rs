@@ -31,8 +31,6 @@ pub(crate) struct Findings {
     pub(crate) different: Stretches,
     /// Commands that left the queue without an end: by id.
     pub(crate) commands: Vec<(u64, Record)>,
-    /// Records that were filled in.
-    pub(crate) filled: u64,
 }
 
 /// Sequences as ranges with both ends, in order.
@@ -107,7 +105,6 @@ impl Comparison<'_> {
             missing: Stretches::default(),
             different: Stretches::default(),
             commands: Vec::new(),
-            filled: 0,
         };
         if first > last {
             return Ok(findings);
@@ -147,7 +144,6 @@ impl Comparison<'_> {
         match slot {
             Slot::Blank | Slot::Damaged => {
                 self.ledger.fill(found.sequence, &witness(found));
-                findings.filled += 1;
             }
             Slot::Written(record) if record.state != State::Present => {}
             Slot::Written(record) if record.is_of(found.subject, found.payload) => {}
@@ -175,13 +171,9 @@ impl Comparison<'_> {
                         return Err(format!("{} gave {sequence} only when asked again", self.ledger.name()));
                     }
                 }
-                let record = match slot {
-                    Slot::Written(record) => Some(record),
-                    Slot::Blank | Slot::Damaged => None,
-                };
-                match record {
+                match slot.record() {
                     Some(record) if self.is_queue => findings.commands.push((sequence, record)),
-                    _ => {
+                    record => {
                         findings.loss.add(How::Missing, sequence, record.as_ref(), self.names);
                         findings.missing.push(sequence, sequence);
                     }
@@ -227,8 +219,8 @@ fn may_have_expired(ledger: &Ledger, sequence: u64, now: u64) -> Result<bool, St
     if before == 0 {
         return Ok(false);
     }
-    let before = ledger.slots(before, 1).map_err(|e| unreadable(ledger, &e))?;
-    Ok(matches!(before.first(), Some(Slot::Written(r)) if r.time_ms.saturating_add(ENDING_LIFE_MS) < now))
+    let before = ledger.slot(before).map_err(|e| unreadable(ledger, &e))?.record();
+    Ok(before.is_some_and(|before| before.time_ms.saturating_add(ENDING_LIFE_MS) < now))
 }
 
 /// What there is to witness of a message that stands in the stream.

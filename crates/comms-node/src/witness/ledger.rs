@@ -85,6 +85,8 @@ struct Book {
     /// Whether the settled may be forgotten from the beginning on.
     is_queue: bool,
     is_dirty: bool,
+    /// Whether something was written since the marks were moved on.
+    may_advance: bool,
     punched: u64,
     /// How far it went at its last checkpoint, where the file is shorter than that.
     cut_at: Option<u64>,
@@ -154,6 +156,7 @@ impl Ledger {
             tally,
             is_queue,
             is_dirty: false,
+            may_advance: true,
             punched: 0,
             cut_at,
             // One that was written and cannot be read.
@@ -173,36 +176,32 @@ impl Ledger {
     /// record is written as a whole before its message is acknowledged, and only a power failure tears a write.
     fn read_through(&self, extent: u64, synced: u64) -> io::Result<()> {
         let mut book = self.lock();
-        let mut at = book.tally.floor;
         let mut is_filled = true;
         let (mut rubbish, mut last) = (0, synced);
-        while at <= extent {
-            let slots = self.read(at, CHUNK.min(usize::try_from(extent - at + 1).unwrap_or(CHUNK)))?;
-            for (sequence, slot) in (at..).zip(&slots) {
-                match slot {
-                    Slot::Blank => is_filled = false,
-                    Slot::Damaged if sequence > synced => {
-                        is_filled = false;
-                        rubbish += 1;
-                    }
-                    Slot::Damaged => {
-                        is_filled = false;
-                        book.damaged += 1;
-                        book.tally.extent = book.tally.extent.max(sequence);
-                    }
-                    Slot::Written(record) => {
-                        // What seemed to be behind the last one is between two.
-                        book.damaged += std::mem::take(&mut rubbish);
-                        last = last.max(sequence);
-                        book.tally.lasting += u64::from(record.is_lasting());
-                        book.tally.extent = book.tally.extent.max(sequence);
-                    }
+        for at in self.walk(book.tally.floor, extent) {
+            let (sequence, slot) = at?;
+            match slot {
+                Slot::Blank => is_filled = false,
+                Slot::Damaged if sequence > synced => {
+                    is_filled = false;
+                    rubbish += 1;
                 }
-                if is_filled {
-                    book.tally.frontier = sequence + 1;
+                Slot::Damaged => {
+                    is_filled = false;
+                    book.damaged += 1;
+                    book.tally.extent = book.tally.extent.max(sequence);
+                }
+                Slot::Written(record) => {
+                    // What seemed to be behind the last one is between two.
+                    book.damaged += std::mem::take(&mut rubbish);
+                    last = last.max(sequence);
+                    book.tally.lasting += u64::from(record.is_lasting());
+                    book.tally.extent = book.tally.extent.max(sequence);
                 }
             }
-            at += slots.len() as u64;
+            if is_filled {
+                book.tally.frontier = sequence + 1;
+            }
         }
         book.rubbish_behind = (rubbish > 0).then_some(last);
         Ok(())
@@ -214,18 +213,13 @@ impl Ledger {
         let Some(mut last) = book.rubbish_behind else { return Ok(()) };
         let length = self.file.metadata()?.len();
         let extent = length.saturating_sub(RECORDS_AT).div_ceil(RECORD);
-        let mut at = last + 1;
         // Since it was opened records may have been filled in there.
-        while at <= extent {
-            let slots = self.read(at, CHUNK)?;
-            for (sequence, slot) in (at..=extent).zip(&slots) {
-                match slot {
-                    Slot::Blank => {}
-                    Slot::Damaged => self.file.write_all_at(&[0; RECORD_BYTES], address(sequence))?,
-                    Slot::Written(_) => last = sequence,
-                }
+        for at in self.walk(last + 1, extent) {
+            match at? {
+                (_, Slot::Blank) => {}
+                (sequence, Slot::Damaged) => self.file.write_all_at(&[0; RECORD_BYTES], address(sequence))?,
+                (sequence, Slot::Written(_)) => last = sequence,
             }
-            at += slots.len() as u64;
         }
         self.file.set_len(address(last + 1).min(length))?;
         self.file.sync_all()?;
@@ -290,7 +284,13 @@ impl Ledger {
     /// If one of the sequences is witnessed already with another message, or if the records cannot be written.
     pub(crate) fn stored(&self, first: u64, records: &[Record]) -> Result<(), Unwitnessed> {
         let mut book = self.lock();
-        let known = match self.read(first, records.len()) {
+        // Nothing was written behind the extent.
+        let is_new = first > book.tally.extent;
+        let known = match if is_new {
+            Ok(vec![Slot::Blank; records.len()])
+        } else {
+            self.slots(first, records.len())
+        } {
             Ok(known) => known,
             Err(error) => {
                 self.failed(&mut book, &error);
@@ -332,8 +332,8 @@ impl Ledger {
     /// Says what became of the message at `sequence`, where that is not known yet.
     pub(crate) fn mark(&self, sequence: u64, state: State, now_ms: u64) {
         let mut book = self.lock();
-        let known = match self.read(sequence, 1) {
-            Ok(known) => known.into_iter().next().unwrap_or(Slot::Blank),
+        let known = match self.slot(sequence) {
+            Ok(known) => known,
             Err(error) => return self.failed(&mut book, &error),
         };
         let (record, was_lasting) = match known {
@@ -353,9 +353,9 @@ impl Ledger {
     /// Fills in what is blank or damaged at `sequence`; leaves alone what is written.
     pub(crate) fn fill(&self, sequence: u64, record: &Record) {
         let mut book = self.lock();
-        match self.read(sequence, 1).map(|slots| slots.first().copied()) {
-            Ok(Some(Slot::Written(_))) => {}
-            Ok(_) => {
+        match self.slot(sequence) {
+            Ok(Slot::Written(_)) => {}
+            Ok(Slot::Blank | Slot::Damaged) => {
                 if self.write(&mut book, sequence, &record.encode(sequence)).is_ok() {
                     book.tally.lasting += u64::from(record.is_lasting());
                     book.tally.extent = book.tally.extent.max(sequence);
@@ -365,9 +365,29 @@ impl Ledger {
         }
     }
 
-    /// `count` places from `first` on. What lies behind the end of the file is blank.
-    pub(crate) fn slots(&self, first: u64, count: usize) -> io::Result<Vec<Slot>> {
-        self.read(first, count)
+    /// The places from `first` to `last`, in order, read some at a time. Nothing follows an error.
+    pub(crate) fn walk(&self, first: u64, last: u64) -> impl Iterator<Item = io::Result<(u64, Slot)>> {
+        let (mut next, mut last, mut read) = (first, Some(last), Vec::new().into_iter());
+        std::iter::from_fn(move || {
+            let count = last?.checked_sub(next)?.saturating_add(1);
+            if read.len() == 0 {
+                match self.slots(next, usize::try_from(count).unwrap_or(CHUNK).min(CHUNK)) {
+                    Ok(slots) => read = slots.into_iter(),
+                    Err(error) => {
+                        last = None;
+                        return Some(Err(error));
+                    }
+                }
+            }
+            let at = (next, read.next()?);
+            next += 1;
+            Some(Ok(at))
+        })
+    }
+
+    /// The place of `sequence`.
+    pub(crate) fn slot(&self, sequence: u64) -> io::Result<Slot> {
+        Ok(self.slots(sequence, 1)?.first().copied().unwrap_or(Slot::Blank))
     }
 
     /// Makes durable what was written, and moves on the marks below which there is nothing to do.
@@ -376,7 +396,10 @@ impl Ledger {
     pub(crate) fn sync(&self) -> io::Result<()> {
         let checkpoint = {
             let mut book = self.lock();
-            self.advance(&mut book)?;
+            if book.may_advance {
+                self.advance(&mut book)?;
+                book.may_advance = false;
+            }
             if !std::mem::take(&mut book.is_dirty) {
                 return Ok(());
             }
@@ -395,7 +418,7 @@ impl Ledger {
 
     fn advance(&self, book: &mut Book) -> io::Result<()> {
         while book.tally.frontier <= book.tally.extent {
-            let slots = self.read(book.tally.frontier, CHUNK)?;
+            let slots = self.slots(book.tally.frontier, CHUNK)?;
             let filled = slots.iter().take_while(|slot| matches!(slot, Slot::Written(_))).count();
             book.tally.frontier += filled as u64;
             if filled < slots.len() {
@@ -403,7 +426,7 @@ impl Ledger {
             }
         }
         while book.is_queue && book.tally.floor < book.tally.frontier {
-            let slots = self.read(book.tally.floor, CHUNK)?;
+            let slots = self.slots(book.tally.floor, CHUNK)?;
             let left = |slot: &&Slot| matches!(slot, Slot::Written(record) if record.state != State::Present);
             let passed = slots.iter().take_while(left).count();
             book.tally.floor += passed as u64;
@@ -437,7 +460,8 @@ impl Ledger {
         Ok(())
     }
 
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Slot>> {
+    /// `count` places from `first` on. What lies behind the end of the file is blank.
+    pub(crate) fn slots(&self, first: u64, count: usize) -> io::Result<Vec<Slot>> {
         let mut bytes = vec![0; count * RECORD_BYTES];
         let mut filled = 0;
         while filled < bytes.len() {
@@ -453,6 +477,7 @@ impl Ledger {
     }
 
     fn write(&self, book: &mut Book, first: u64, bytes: &[u8]) -> io::Result<()> {
+        book.may_advance = true;
         match self.file.write_all_at(bytes, address(first)) {
             Ok(()) => {
                 book.is_dirty = true;

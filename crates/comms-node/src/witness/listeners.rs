@@ -101,7 +101,7 @@ impl Shared {
         let mut wanted: Vec<Listener> = Vec::new();
         for consumer in &layout.consumers {
             let (Purpose::Event(service) | Purpose::Foreign(service)) = &consumer.purpose else { continue };
-            let stream = self.streams.iter().position(|watched| watched.ledger.name() == consumer.stream);
+            let stream = self.at(&consumer.stream);
             let (Some(stream), Some(service)) = (stream, domain.service(service)) else { continue };
             let types: HashSet<u32> =
                 service.observes.iter().map(|name| type_hash(name.context(), name.name())).collect();

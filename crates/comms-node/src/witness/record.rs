@@ -136,6 +136,14 @@ impl Record {
 }
 
 impl Slot {
+    /// What was written there.
+    pub(crate) fn record(self) -> Option<Record> {
+        match self {
+            Slot::Written(record) => Some(record),
+            Slot::Blank | Slot::Damaged => None,
+        }
+    }
+
     /// Reads what stands at the place of `sequence`.
     pub(crate) fn decode(bytes: &[u8; RECORD_BYTES], sequence: u64) -> Slot {
         if bytes.iter().all(|byte| *byte == 0) {

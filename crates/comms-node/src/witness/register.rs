@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::blocks::Blocks;
 use super::loss::Loss;
 use crate::Error;
-use crate::folder::{Durability, Folder, file_error, make_private, read_small, replace};
+use crate::folder::{Durability, Folder, make_private, read_small, remove, replace};
 
 /// The files.
 #[derive(Debug, Clone)]
@@ -113,12 +113,6 @@ impl Register {
     }
 
     pub(super) fn recorded(&self) -> Result<(), Error> {
-        let path = self.acceptance();
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(file_error("remove", &path, source))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.acceptance())
     }
 }

@@ -15,7 +15,7 @@ use super::ledger::{Header, Ledger, Unusable};
 use super::loss::Names;
 use super::record::{Kind, Record, Slot, State};
 use super::register::{Listed, Register};
-use super::start::{CHUNK, created_ns};
+use super::start::created_ns;
 use super::{Manner, Shared, Watched, Witness, incarnation};
 use crate::Error;
 use crate::clock::now_ms;
@@ -69,20 +69,14 @@ impl Compared {
             return Ok(types);
         };
         let tally = ledger.tally();
-        let mut at = tally.floor;
-        while at <= tally.extent {
-            for (sequence, slot) in (at..=tally.extent).zip(ledger.slots(at, CHUNK)?) {
-                match slot {
-                    Slot::Written(record)
-                        if record.state == State::Present
-                            && matches!(record.kind, Kind::Event | Kind::Command) =>
-                    {
-                        types.insert((record.kind, record.type_hash), sequence);
-                    }
-                    Slot::Blank | Slot::Damaged | Slot::Written(_) => {}
-                }
+        for at in ledger.walk(tally.floor, tally.extent) {
+            let (sequence, slot) = at?;
+            let is_counted = |record: &Record| {
+                record.state == State::Present && matches!(record.kind, Kind::Event | Kind::Command)
+            };
+            if let Some(record) = slot.record().filter(is_counted) {
+                types.insert((record.kind, record.type_hash), sequence);
             }
-            at += CHUNK as u64;
         }
         Ok(types)
     }
@@ -164,23 +158,18 @@ fn without(
     different: &Stretches,
 ) -> Result<Vec<Slot>, Error> {
     let now = now_ms();
-    let mut slots = Vec::new();
-    let mut at = 1;
-    while at <= last {
-        let read = ledger.slots(at, CHUNK).map_err(|e| file_error("read", ledger.path(), e))?;
-        for (sequence, slot) in (at..=last).zip(read) {
-            slots.push(match slot {
-                Slot::Written(record) if missing.contains(sequence) => {
-                    Slot::Written(Record { state: State::Lost, ..record })
-                }
-                _ if missing.contains(sequence) => Slot::Written(Record::bare(State::Lost, now)),
-                _ if different.contains(sequence) => Slot::Blank,
-                slot => slot,
-            });
-        }
-        at += CHUNK as u64;
-    }
-    Ok(slots)
+    let settled = ledger.walk(1, last).map(|at| {
+        let (sequence, slot) = at.map_err(|e| file_error("read", ledger.path(), e))?;
+        Ok(match slot {
+            Slot::Written(record) if missing.contains(sequence) => {
+                Slot::Written(Record { state: State::Lost, ..record })
+            }
+            _ if missing.contains(sequence) => Slot::Written(Record::bare(State::Lost, now)),
+            _ if different.contains(sequence) => Slot::Blank,
+            slot => slot,
+        })
+    });
+    settled.collect()
 }
 
 /// Consumers that stood behind the end of a stream that became shorter go on with what comes next. Left alone they

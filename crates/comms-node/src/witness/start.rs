@@ -9,8 +9,6 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::Info;
 use bytes::Bytes;
 use comms_domain::{Layout, Retention};
@@ -28,13 +26,12 @@ use crate::Error;
 use crate::clock::now_ms;
 use crate::folder::{Folder, file_error, make_private};
 use crate::log::direct_read;
+use crate::provision::is_missing;
 
 /// How long a start reads streams at most to compare them; what is older is read in the background.
 const START_COMPARES_FOR: Duration = Duration::from_secs(5);
 /// Messages that are read before the time is looked at.
 const WINDOW: u64 = 10_000;
-/// Records read at a time where there is no stream to read.
-pub(super) const CHUNK: usize = 4_096;
 
 /// What a start compares.
 #[derive(Debug)]
@@ -72,6 +69,7 @@ impl Comparing<'_> {
         for stream in &self.layout.streams {
             let (name, manner) = (&stream.name, manner(stream));
             let info = info(&context, name).await?;
+            let is_there = info.is_some();
             let opened = Ledger::open(&register.ledger(name), name, manner == Manner::Queue);
             let generation = listed.generations.get(name).copied().max(info.as_ref().and_then(marked));
             // What other nodes logged is kept only where there are other nodes: that stream may be new.
@@ -116,7 +114,7 @@ impl Comparing<'_> {
                 }
             };
             loss.streams.extend(found.filter(|found| !found.is_empty()));
-            if self.layout_has(&context, name).await? {
+            if is_there {
                 compared.known.push(name.clone());
             }
             compared.plans.push(Plan { stream: name.clone(), manner, action });
@@ -135,10 +133,6 @@ impl Comparing<'_> {
         Ok(compared)
     }
 
-    async fn layout_has(&self, context: &jetstream::Context, name: &str) -> Result<bool, Error> {
-        Ok(info(context, name).await?.is_some())
-    }
-
     /// All that a ledger names is lost.
     async fn all_of(
         &self,
@@ -150,24 +144,19 @@ impl Comparing<'_> {
         let name = ledger.name();
         let mut loss = StreamLoss::new(name, &incarnation(name, &ledger.header()));
         loss.why = Some(why);
-        let tally = ledger.tally();
-        let (mut at, now) = (tally.floor, now_ms());
+        let (tally, now) = (ledger.tally(), now_ms());
         let mut commands = Vec::new();
-        while at <= tally.extent {
-            let slots = ledger.slots(at, CHUNK).map_err(|e| file_error("read", ledger.path(), e))?;
-            for (sequence, slot) in (at..=tally.extent).zip(slots) {
-                match slot {
-                    Slot::Written(record) if record.must_be_there(now) && manner == Manner::Queue => {
-                        commands.push((sequence, record));
-                    }
-                    Slot::Written(record) if record.must_be_there(now) => {
-                        loss.add(How::Missing, sequence, Some(&record), &self.names);
-                    }
-                    Slot::Damaged => loss.add(How::Missing, sequence, None, &self.names),
-                    Slot::Blank | Slot::Written(_) => {}
+        for at in ledger.walk(tally.floor, tally.extent) {
+            match at.map_err(|e| file_error("read", ledger.path(), e))? {
+                (sequence, Slot::Written(record)) if record.must_be_there(now) && manner == Manner::Queue => {
+                    commands.push((sequence, record));
                 }
+                (sequence, Slot::Written(record)) if record.must_be_there(now) => {
+                    loss.add(How::Missing, sequence, Some(&record), &self.names);
+                }
+                (sequence, Slot::Damaged) => loss.add(How::Missing, sequence, None, &self.names),
+                (_, Slot::Blank | Slot::Written(_)) => {}
             }
-            at += CHUNK as u64;
         }
         for (sequence, record) in self.not_ended(commands, log).await? {
             loss.add(How::Missing, sequence, Some(&record), &self.names);
@@ -211,8 +200,11 @@ impl Comparing<'_> {
         found.reverse();
         let mut all = StreamLoss::new(&name, &incarnation);
         let (mut missing, mut different) = (Stretches::default(), Stretches::default());
+        // All at once: the log is read through for it.
+        let commands = found.iter().flat_map(|findings| findings.commands.iter().copied()).collect();
+        let lost: HashSet<u64> = self.not_ended(commands, log).await?.into_iter().map(|(at, _)| at).collect();
         for findings in found {
-            for (sequence, record) in self.not_ended(findings.commands, log).await? {
+            for (sequence, record) in findings.commands.into_iter().filter(|(at, _)| lost.contains(at)) {
                 all.add(How::Missing, sequence, Some(&record), &self.names);
                 missing.push(sequence, sequence);
             }
@@ -224,12 +216,8 @@ impl Comparing<'_> {
                 for (first, last) in stretches.iter() {
                     sum.push(first, last);
                     for sequence in first..=last {
-                        let slot =
-                            ledger.slots(sequence, 1).map_err(|e| file_error("read", ledger.path(), e))?;
-                        let record = match slot.first() {
-                            Some(Slot::Written(record)) if record.must_be_there(now) => Some(*record),
-                            _ => None,
-                        };
+                        let slot = ledger.slot(sequence).map_err(|e| file_error("read", ledger.path(), e))?;
+                        let record = slot.record().filter(|record| record.must_be_there(now));
                         all.add(how, sequence, record.as_ref(), &self.names);
                     }
                 }
@@ -339,8 +327,4 @@ pub(super) async fn info(context: &jetstream::Context, name: &str) -> Result<Opt
         Err(error) if is_missing(&error.kind()) => Ok(None),
         Err(error) => Err(Error::Stream { name: name.to_owned(), source: Box::new(error) }),
     }
-}
-
-fn is_missing(kind: &GetStreamErrorKind) -> bool {
-    matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }

@@ -20,8 +20,6 @@ use crate::clock::now_ms;
 
 /// Records that one question looks at: 3 MiB, a millisecond or two.
 const STRETCH_MAX: u64 = 65_536;
-/// Records read at a time.
-const CHUNK: u64 = 4_096;
 
 /// The events that a reader reads.
 #[derive(Debug, Clone)]
@@ -92,23 +90,18 @@ fn doubts(ledger: &Ledger, wanted: &Wanted, after: u64, until: u64, got: &[u64])
     let through = if end == extent.min(until) { until } else { end };
     let mut doubts = Doubts { through: through.max(after), found: Vec::new() };
     let mut got = got.iter().copied().peekable();
-    let mut at = after.saturating_add(1);
-    while at <= end {
-        let count = CHUNK.min(end - at + 1);
-        let slots = ledger.slots(at, usize::try_from(count).unwrap_or(0))?;
-        for (sequence, slot) in (at..).zip(slots) {
-            while got.next_if(|got| *got < sequence).is_some() {}
-            if got.next_if_eq(&sequence).is_some() {
-                continue;
-            }
-            let Some(doubt) = wanted.doubt(slot, sequence <= adopted, now) else { continue };
-            doubts.found.push((sequence, doubt));
-            if doubts.found.len() == TALLY_MISSING_MAX {
-                doubts.through = sequence;
-                return Ok(doubts);
-            }
+    for at in ledger.walk(after.saturating_add(1), end) {
+        let (sequence, slot) = at?;
+        while got.next_if(|got| *got < sequence).is_some() {}
+        if got.next_if_eq(&sequence).is_some() {
+            continue;
         }
-        at += count;
+        let Some(doubt) = wanted.doubt(slot, sequence <= adopted, now) else { continue };
+        doubts.found.push((sequence, doubt));
+        if doubts.found.len() == TALLY_MISSING_MAX {
+            doubts.through = sequence;
+            return Ok(doubts);
+        }
     }
     Ok(doubts)
 }
@@ -132,8 +125,7 @@ impl Witness {
         until: u64,
         got: Vec<u64>,
     ) -> Result<Doubts, String> {
-        let at = self.shared.streams.iter().position(|watched| watched.ledger.name() == stream);
-        let at = at.ok_or_else(|| format!("there is no ledger of {stream}"))?;
+        let at = self.shared.at(stream).ok_or_else(|| format!("there is no ledger of {stream}"))?;
         let shared = Arc::clone(&self.shared);
         let read = move || doubts(&shared.streams[at].ledger, &wanted, after, until, &got);
         let read = tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?;
@@ -143,8 +135,7 @@ impl Witness {
     /// Whether the message at `sequence` of `stream`, which is absent, should be there.
     pub(crate) fn is_lost(&self, stream: &str, sequence: u64) -> Result<bool, String> {
         let watched = self.watched(stream).ok_or_else(|| format!("there is no ledger of {stream}"))?;
-        let slots = watched.ledger.slots(sequence, 1).map_err(|e| e.to_string())?;
-        let slot = slots.first().copied().unwrap_or(Slot::Blank);
+        let slot = watched.ledger.slot(sequence).map_err(|e| e.to_string())?;
         is_wanted(&watched.ledger, watched.manner == Manner::Queue, sequence, slot)
     }
 
@@ -153,11 +144,7 @@ impl Witness {
         let Some(watched) = self.watched(stream).filter(|_| !missing.is_empty()) else { return };
         let mut loss = StreamLoss::new(watched.ledger.name(), &watched.incarnation);
         for sequence in missing {
-            let slots = watched.ledger.slots(*sequence, 1).unwrap_or_default();
-            let record = match slots.first() {
-                Some(Slot::Written(record)) => Some(*record),
-                _ => None,
-            };
+            let record = watched.ledger.slot(*sequence).ok().and_then(Slot::record);
             loss.add(How::Missing, *sequence, record.as_ref(), &self.shared.names);
         }
         self.lost(loss.to_string());

@@ -14,7 +14,7 @@ use super::{Manner, Shared, Watched, Witness};
 use crate::current::Current;
 
 /// How often ledgers are synced: what was acknowledged within this time before a power failure is not witnessed.
-pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(250);
+const SYNC_EVERY: Duration = Duration::from_millis(250);
 /// How often streams are looked at: with the wait for an answer, a stream that is gone is noticed within 10 s.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// How long a look waits for the server.
