@@ -138,7 +138,7 @@ fn show(domain: &Domain, what: Option<Shown>, output: Output) -> Result<(), Fail
     }
     if what.is_none_or(|what| what == Shown::Services) {
         for (name, service) in &domain.services {
-            if !is_built_in(name) {
+            if !name.is_built_in() {
                 show_service(name, service, output)?;
             }
         }
@@ -163,7 +163,7 @@ fn show_limit(domain: &Domain, bound: Bound, output: Output) -> Result<(), Failu
 
 fn show_type(domain: &Domain, kind: Kind, name: &TypeName, output: Output) -> Result<(), Failure> {
     let services = |is: &dyn Fn(&comms_domain::Service) -> bool| -> Vec<String> {
-        domain.services_that(is).filter(|name| !is_built_in(name)).map(ToString::to_string).collect()
+        domain.services_that(is).filter(|name| !name.is_built_in()).map(ToString::to_string).collect()
     };
     let (from, to) = match kind {
         Kind::Command => (services(&|s| s.sends.contains(name)), services(&|s| s.handles.contains(name))),
@@ -257,13 +257,8 @@ fn title(domain: &Domain) -> String {
 fn size(domain: &Domain) -> String {
     let names = || Kind::ALL.into_iter().flat_map(|kind| domain.types(kind));
     let contexts: std::collections::BTreeSet<&str> = names().map(TypeName::context).collect();
-    let services = domain.services.keys().filter(|name| !is_built_in(name)).count();
+    let services = domain.services.keys().filter(|name| !name.is_built_in()).count();
     [count(contexts.len(), "context"), count(names().count(), "type"), count(services, "service")].join(", ")
-}
-
-/// Whether that is a user every domain has.
-pub(crate) fn is_built_in(name: &ServiceName) -> bool {
-    matches!(name.as_str(), ServiceName::DEV | ServiceName::OPERATOR)
 }
 
 fn list(names: &[String]) -> String {

@@ -16,7 +16,6 @@ use comms_node::{Nats, Node, Options, Summary};
 
 use crate::args;
 use crate::definition;
-use crate::domain;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
@@ -282,7 +281,7 @@ fn contexts(domain: &Domain) -> String {
 }
 
 fn services(domain: &Domain) -> String {
-    count(domain.services.keys().filter(|name| !domain::is_built_in(name)).count(), "service")
+    count(domain.services.keys().filter(|name| !name.is_built_in()).count(), "service")
 }
 
 #[cfg(test)]

@@ -139,8 +139,11 @@ impl Changes {
     }
 
     /// Keeps what fitted a type and may not fit it any more, under the same version.
-    fn narrowed(&mut self, name: &TypeName, before: Option<&Schema>, after: Option<&Schema>) {
-        let told = match (before, after) {
+    fn narrowed(&mut self, name: &TypeName, before: (u32, Option<&Schema>), after: (u32, Option<&Schema>)) {
+        if before.0 != after.0 {
+            return;
+        }
+        let told = match (before.1, after.1) {
             (Some(before), Some(after)) if before != after => before.narrowing(after),
             (None, Some(_)) => vec!["it had no schema, and any body fitted".to_owned()],
             (Some(_) | None, _) => Vec::new(),
@@ -211,9 +214,11 @@ impl Changes {
                     schema(before.schema != after.schema, before.version == after.version),
                 ],
             );
-            if before.version == after.version {
-                self.narrowed(name, before.schema.as_ref(), after.schema.as_ref());
-            }
+            self.narrowed(
+                name,
+                (before.version, before.schema.as_ref()),
+                (after.version, after.schema.as_ref()),
+            );
         }
         for (name, after) in new.commands.iter().filter(|(name, _)| !old.commands.contains_key(*name)) {
             self.lines.push(format!("+ command {name}, {}", after.delivery.as_str()));
@@ -234,9 +239,11 @@ impl Changes {
                     schema(before.schema != after.schema, before.version == after.version),
                 ],
             );
-            if before.version == after.version {
-                self.narrowed(name, before.schema.as_ref(), after.schema.as_ref());
-            }
+            self.narrowed(
+                name,
+                (before.version, before.schema.as_ref()),
+                (after.version, after.schema.as_ref()),
+            );
         }
         for name in new.queries.keys().filter(|name| !old.queries.contains_key(*name)) {
             self.lines.push(format!("+ query {name}"));
@@ -271,9 +278,11 @@ impl Changes {
                     schema(before.schema != after.schema, before.version == after.version),
                 ],
             );
-            if before.version == after.version {
-                self.narrowed(name, before.schema.as_ref(), after.schema.as_ref());
-            }
+            self.narrowed(
+                name,
+                (before.version, before.schema.as_ref()),
+                (after.version, after.schema.as_ref()),
+            );
         }
         for (name, after) in new.events.iter().filter(|(name, _)| !old.events.contains_key(*name)) {
             self.lines.push(format!("+ event {name}, of {}", after.entity));
@@ -302,15 +311,11 @@ impl Changes {
                 (_, false) => format!("{sign} service {name}: {}", rights.join("; ")),
             });
             // The built-in users watch; what they hear is nobody's work.
-            if !is_built_in(name) {
+            if !name.is_built_in() {
                 self.listening(name, before.unwrap_or(&nothing), after.unwrap_or(&nothing), new);
             }
         }
     }
-}
-
-fn is_built_in(name: &ServiceName) -> bool {
-    [ServiceName::DEV, ServiceName::OPERATOR].contains(&name.as_str())
 }
 
 /// What a service gains and loses, list by list.

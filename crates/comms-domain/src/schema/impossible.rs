@@ -28,29 +28,32 @@ pub(super) fn impossible(prepared: &Prepared) -> Vec<Proof> {
     let Some(unrolled) = model::of(prepared).and_then(|model| unrolled(model, &prepared.anchors)) else {
         return Vec::new();
     };
-    let Some(empty) = empty_parts(&unrolled.open) else { return Vec::new() };
+    let model = &unrolled.open;
+    let Ok(document) = model::reading().prepare(model) else { return Vec::new() };
+    let Ok(empty) = document.unsatisfiable() else { return Vec::new() };
     // What only refers to a part that nothing fits is not told: that part is.
-    let mut apart = unrolled.open.clone();
+    let mut apart = model.clone();
+    let mut is_apart = false;
     let parts = prepared.parts.iter();
     for part in parts.filter(|part| empty.contains_key(*part)) {
         if let Some(Value::Object(members)) = apart.pointer_mut(part)
             && let Some(reference) = members.get("$ref").and_then(Value::as_str)
             && target(reference, &prepared.anchors).is_some_and(|target| empty.contains_key(&target))
-            && !is_meant(&unrolled.open, part, &prepared.anchors)
+            && !is_meant(model, part, &prepared.anchors)
         {
+            is_apart = true;
             // It is looked at all the same: what nothing refers to is not.
             let looked_at = members.remove("$ref");
             *members = Map::from_iter([("anyOf".to_owned(), json!([true, { "$ref": looked_at }]))]);
         }
     }
-    let primary = empty_parts(&apart).unwrap_or_default();
-    let model = &unrolled.open;
-    let Ok(document) = model::reading().prepare(model) else { return Vec::new() };
+    let primary =
+        if is_apart { empty_parts(&apart).unwrap_or_default() } else { empty.keys().cloned().collect() };
     let analysis = Analysis { model, document: &document };
     let asserted = analysis.asserted();
     let mut deepest: Vec<(&str, Option<&UnsatisfiableReason>)> = empty
         .iter()
-        .filter(|(pointer, _)| primary.contains_key(*pointer))
+        .filter(|(pointer, _)| primary.contains(*pointer))
         .map(|(pointer, reason)| (pointer.as_str(), Some(reason)))
         .collect();
     let endless = unrolled.endless.iter().map(String::as_str).filter(|pointer| !empty.contains_key(*pointer));
@@ -198,9 +201,9 @@ impl Analysis<'_> {
     }
 }
 
-/// The parts of a model that nothing fits, with why.
-fn empty_parts(model: &Value) -> Option<BTreeMap<String, UnsatisfiableReason>> {
-    model::reading().prepare(model).ok()?.unsatisfiable().ok()
+/// The parts of a model that nothing fits.
+fn empty_parts(model: &Value) -> Option<BTreeSet<String>> {
+    Some(model::reading().prepare(model).ok()?.unsatisfiable().ok()?.into_keys().collect())
 }
 
 /// Whether a part says outright that there is nothing: `false`, `{"not": {}}`, or a reference to one that does.

@@ -83,9 +83,14 @@ pub(super) const NOTED: [(&str, &str, &str); 6] = [
 pub(super) const LEAN_ON: [(&str, &str); 4] =
     [("then", "if"), ("else", "if"), ("minContains", "contains"), ("maxContains", "contains")];
 
-/// What may stand beside `comms:bytes` and `comms:link`: nothing that is said of text or fields.
-pub(super) const BESIDE_BYTES: [&str; 8] =
+/// What only speaks to readers, and so may stand beside anything.
+const ANNOTATIONS: [&str; 8] =
     ["title", "description", "$comment", "default", "deprecated", "readOnly", "writeOnly", "examples"];
+
+/// Whether a keyword only speaks to readers: an annotation, or one of the author's own.
+pub(super) fn is_annotation(keyword: &str) -> bool {
+    ANNOTATIONS.contains(&keyword) || keyword.starts_with("x-")
+}
 
 /// Limits in pairs, the lower first.
 pub(super) const PAIRS: [(&str, &str); 4] = [

@@ -6,26 +6,12 @@ use jsonschema::{Draft, PatternOptions};
 use serde_json::{Map, Value, json};
 
 use super::dag;
+use super::keywords::is_annotation;
 use super::prepare::Prepared;
 
-/// Keywords that change nothing about what fits.
-const SILENT: [&str; 15] = [
-    "$schema",
-    "$id",
-    "$comment",
-    "title",
-    "description",
-    "default",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "examples",
-    "contentEncoding",
-    "contentMediaType",
-    "contentSchema",
-    dag::BYTES,
-    dag::LINK,
-];
+/// Keywords that change nothing about what fits, beside the annotations.
+const SILENT: [&str; 7] =
+    ["$schema", "$id", "contentEncoding", "contentMediaType", "contentSchema", dag::BYTES, dag::LINK];
 
 /// Schemas with more parts are not looked into: what a proof may cost in time and depth.
 const PARTS_MAX: usize = 256;
@@ -39,7 +25,7 @@ pub(super) fn of(prepared: &Prepared) -> Option<Value> {
     for pointer in &prepared.parts {
         let Some(Value::Object(part)) = model.pointer_mut(pointer) else { continue };
         let (bytes, link) = (part.contains_key(dag::BYTES), part.contains_key(dag::LINK));
-        part.retain(|keyword, _| !SILENT.contains(&keyword.as_str()) && !keyword.starts_with("x-"));
+        part.retain(|keyword, _| !SILENT.contains(&keyword.as_str()) && !is_annotation(keyword));
         if bytes || link {
             part.extend(linked(bytes));
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::keywords::{BESIDE_BYTES, FORMATS, LEAN_ON, NOTED, NUMBER_FORMATS, OBJECT, PAIRS, SPEAK_OF};
+use super::keywords::{FORMATS, LEAN_ON, NOTED, NUMBER_FORMATS, OBJECT, PAIRS, SPEAK_OF, is_annotation};
 use super::place::escape;
 use super::prepare::{Found, Prepared};
 use super::tree::{HOLDERS, Speaks, held, target};
@@ -123,7 +123,7 @@ impl<'a> Reviewer<'a> {
             return;
         };
         for keyword in members.keys() {
-            if keyword != ours && !BESIDE_BYTES.contains(&keyword.as_str()) && !keyword.starts_with("x-") {
+            if keyword != ours && !is_annotation(keyword) {
                 let what = format!("{} says nothing of {ours}", echo(keyword));
                 self.fault(pointer, keyword, what, format!("leave it out beside {{\"$ref\": \"{ours}\"}}"));
             }

@@ -122,10 +122,15 @@ impl Filter {
         &self.0
     }
 
-    /// Whether a subject falls under this filter, as NATS matches them.
+    /// Whether a subject falls under this filter.
     pub fn matches(&self, subject: &str) -> bool {
+        Filter::text_matches(&self.0, subject)
+    }
+
+    /// Whether a subject falls under a filter, as NATS matches them: a token may be `*`, and the last may be `>`.
+    pub fn text_matches(filter: &str, subject: &str) -> bool {
         let mut tokens = subject.split('.');
-        for wanted in self.0.split('.') {
+        for wanted in filter.split('.') {
             match (wanted, tokens.next()) {
                 (">", Some(_)) => return true,
                 ("*", Some(_)) => {}

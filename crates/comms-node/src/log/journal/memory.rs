@@ -12,6 +12,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{DeliverPolicy, push};
 use bytes::Bytes;
 use comms_domain::limits::STORED_BYTES_MAX;
+use comms_msg::Filter;
 
 use super::super::commit::{AppendError, Commit, Guard, Stored, StoredMessage};
 use super::super::direct_read::Found;
@@ -103,7 +104,8 @@ impl Memory {
 
     pub(super) fn last(&self, subject: &str) -> Option<(u64, Bytes)> {
         let held = self.lock();
-        let mut under = held.messages.iter().rev().filter(|(_, message)| matches(subject, &message.subject));
+        let mut under =
+            held.messages.iter().rev().filter(|(_, message)| Filter::text_matches(subject, &message.subject));
         under.next().map(|(sequence, message)| (*sequence, message.payload.clone()))
     }
 
@@ -132,7 +134,10 @@ impl Memory {
     pub(super) fn consume(&self, consumer: push::Config) -> Result<Consumed, String> {
         let filters = &consumer.filter_subjects;
         for (n, filter) in filters.iter().enumerate() {
-            if filters[..n].iter().any(|other| matches(other, filter) || matches(filter, other)) {
+            if filters[..n]
+                .iter()
+                .any(|other| Filter::text_matches(other, filter) || Filter::text_matches(filter, other))
+            {
                 return Err("consumer subject filters cannot overlap".to_owned());
             }
         }
@@ -143,8 +148,9 @@ impl Memory {
             // No times are kept here: nothing that is stored counts as later than any.
             _ => held.last + 1,
         };
-        let is_meant =
-            |message: &StoredMessage| filters.iter().any(|filter| matches(filter, &message.subject));
+        let is_meant = |message: &StoredMessage| {
+            filters.iter().any(|filter| Filter::text_matches(filter, &message.subject))
+        };
         let waiting = held.messages.range(from..).filter(|(_, message)| is_meant(message)).count() as u64;
         if let Some(name) = consumer.name.clone() {
             held.consumers.insert(name, consumer);
@@ -192,7 +198,7 @@ impl Held {
             None => (commit.after, &commit.messages[0].subject),
         };
         let behind = self.messages.range(from.checked_add(1)?..);
-        let mut under = behind.filter(|(_, message)| matches(subject, &message.subject));
+        let mut under = behind.filter(|(_, message)| Filter::text_matches(subject, &message.subject));
         under.find_map(|(sequence, message)| {
             let n = commit.messages.iter().position(|one| one.key == message.key)?;
             Some(sequence.saturating_sub(n as u64).max(1))
@@ -200,19 +206,8 @@ impl Held {
     }
 
     fn last_under(&self, subject: &str) -> u64 {
-        let mut under = self.messages.iter().rev().filter(|(_, message)| matches(subject, &message.subject));
+        let mut under =
+            self.messages.iter().rev().filter(|(_, message)| Filter::text_matches(subject, &message.subject));
         under.next().map_or(0, |(sequence, _)| *sequence)
-    }
-}
-
-/// Whether a filter of the log, in which a token may be `*`, takes a subject.
-fn matches(filter: &str, subject: &str) -> bool {
-    let (mut filter, mut subject) = (filter.split('.'), subject.split('.'));
-    loop {
-        match (filter.next(), subject.next()) {
-            (None, None) => return true,
-            (Some(wanted), Some(token)) if wanted == "*" || wanted == token => {}
-            _ => return false,
-        }
     }
 }
